@@ -1,0 +1,26 @@
+"""Paths of the programs in `catalogue`, which are built on first use: `binaries.path("helm")`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.cluster import builder
+from tests.cluster.catalogue import CERT_MANAGER_FILES, CONTROL_PLANE, PROGRAMS, WITH_CERT_MANAGER
+
+__all__ = ["CONTROL_PLANE", "PROGRAMS", "WITH_CERT_MANAGER", "cert_manager_files", "path", "paths"]
+
+
+def path(name: str) -> Path:
+    """The executable of that name in `PROGRAMS`, built first where it is missing."""
+    return paths([name])[name]
+
+
+def paths(names: Iterable[str]) -> dict[str, Path]:
+    """The executables of these names; what is missing is built in one go."""
+    return builder.build(PROGRAMS[name] for name in names)
+
+
+def cert_manager_files() -> Path:
+    """The folder with cert-manager's own chart (`deploy/charts`) and CRDs (`deploy/crds`)."""
+    return builder.fetch(CERT_MANAGER_FILES)
