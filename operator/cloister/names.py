@@ -1,0 +1,101 @@
+"""Every name, label, selector and SPIFFE ID that Cloister puts into a cluster, from one place."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from cloister.zones import Component, Zone
+
+GROUP: Final = "cloister.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "LLMDeployment"
+PLURAL: Final = "llmdeployments"
+
+FIELD_MANAGER: Final = "cloister"
+
+LABEL_DEPLOYMENT: Final = f"{GROUP}/deployment"
+LABEL_OWNER: Final = f"{GROUP}/owner-uid"
+LABEL_ZONE: Final = f"{GROUP}/zone"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
+"""Set by the API server on every namespace; nobody can forge it."""
+
+ANNOTATION_RENDERED: Final = f"{GROUP}/rendered"
+"""Hash of the object as rendered: tells a change of what we want from a change that others made."""
+ANNOTATION_CONFIG: Final = f"{GROUP}/config"
+"""Hash, on a pod template, of the configuration that its programs read only when they start."""
+
+TRUST_BUNDLE: Final = "trust-bundle"
+DENY_ALL: Final = "deny-all"
+
+
+def namespace(deployment: str, zone: Zone) -> str:
+    """The namespace that is the zone."""
+    return f"{deployment}-{zone}"
+
+
+def service_host(deployment: str, component: Component) -> str:
+    """The cluster-internal DNS name of a component's Service, as its certificate carries it (RFC 1123)."""
+    return f"{component}.{namespace(deployment, component.zone)}.svc"
+
+
+def spiffe_id(trust_domain: str, ns: str, service_account: str) -> str:
+    """The workload's identity, in the form Istio and SPIRE use (SPIFFE-ID standard, section 2)."""
+    return f"spiffe://{trust_domain}/ns/{ns}/sa/{service_account}"
+
+
+def ca(deployment: str, generation: int) -> str:
+    """Name of the deployment's CA certificate, of its Secret and of the ClusterIssuer over it."""
+    return f"cloister-ca-{deployment}-g{generation}"
+
+
+def self_signed_issuer(deployment: str) -> str:
+    """The ClusterIssuer that signs the deployment's root and nothing else."""
+    return f"cloister-selfsigned-{deployment}"
+
+
+def leaf(component: Component) -> str:
+    """Name of a component's Certificate and of the Secret it fills."""
+    return f"cloister-{component}"
+
+
+def client_certificate(deployment: str, service_account: str) -> str:
+    """Name of a client's Certificate and Secret in the client's own namespace."""
+    return f"cloister-{deployment}-{service_account}"
+
+
+def keyring(store: Component) -> str:
+    """The Secret, in the storage zone, that holds a store's encryption keys."""
+    return f"keyring-{store}"
+
+
+def gate_config(component: Component) -> str:
+    """The ConfigMap with the gate's Envoy configuration."""
+    return f"gate-{component}"
+
+
+def auditor_config(component: Component) -> str:
+    """The ConfigMap with the auditor's configuration."""
+    return f"auditor-{component}"
+
+
+def owner_labels(deployment: str, uid: str) -> dict[str, str]:
+    """Labels that every generated object carries; pruning and drift repair touch nothing without them."""
+    return {LABEL_MANAGED_BY: FIELD_MANAGER, LABEL_DEPLOYMENT: deployment, LABEL_OWNER: uid}
+
+
+def pod_selector(deployment: str, component: Component) -> dict[str, str]:
+    """Labels that select exactly one component's pods; stable over the life of the deployment."""
+    return {LABEL_DEPLOYMENT: deployment, LABEL_COMPONENT: str(component)}
+
+
+Key = tuple[str, str, str]
+"""(kind, namespace or "", name): identifies an object among those Cloister makes."""
+
+
+def key(obj: Mapping[str, Any]) -> Key:
+    """The key of an object, rendered or read."""
+    meta = obj["metadata"]
+    return obj["kind"], meta.get("namespace", ""), meta["name"]

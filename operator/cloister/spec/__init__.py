@@ -1,0 +1,60 @@
+"""pydantic models of LLMDeployment: the only reader of raw dicts."""
+
+from cloister.spec.deployment import (
+    EXCUSABLE,
+    Access,
+    Audit,
+    ControlException,
+    LLMDeployment,
+    Problem,
+    Spec,
+    SpecError,
+    parse,
+)
+from cloister.spec.fields import (
+    DeletionPolicy,
+    Method,
+    Role,
+    UserToken,
+    is_pinned,
+    milli,
+    seconds,
+)
+from cloister.spec.identity import Identity, UserRule, Users
+from cloister.spec.storage import Principal, Reader, Storage, Store, Writer
+from cloister.spec.unenforced import UNENFORCED
+from cloister.spec.workload import Api, Client, Inference, PodShape, Training, WeightsModel
+
+__all__ = [
+    "EXCUSABLE",
+    "UNENFORCED",
+    "Access",
+    "Api",
+    "Audit",
+    "Client",
+    "ControlException",
+    "DeletionPolicy",
+    "Identity",
+    "Inference",
+    "LLMDeployment",
+    "Method",
+    "PodShape",
+    "Principal",
+    "Problem",
+    "Reader",
+    "Role",
+    "Spec",
+    "SpecError",
+    "Storage",
+    "Store",
+    "Training",
+    "UserRule",
+    "UserToken",
+    "Users",
+    "WeightsModel",
+    "Writer",
+    "is_pinned",
+    "milli",
+    "parse",
+    "seconds",
+]

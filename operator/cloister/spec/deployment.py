@@ -1,0 +1,336 @@
+"""The LLMDeployment as a whole, and the one way in: :func:`parse`. Raw dicts stop here."""
+
+import datetime as dt
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from cloister.spec.document import Document, short
+from cloister.spec.fields import (
+    Content,
+    ControlId,
+    DeletionPolicy,
+    HttpsUrl,
+    Model,
+    Role,
+    Text,
+    UserToken,
+    Word,
+    cel,
+    is_pinned,
+    rules,
+)
+from cloister.spec.identity import Identity
+from cloister.spec.storage import Principal, Storage
+from cloister.spec.unenforced import unenforced
+from cloister.spec.workload import Client, Inference, Training
+from cloister.zones import Zone
+
+MAX_NAME_LENGTH = 40
+"""Leaves room in 63 characters for every suffix that Cloister adds to a deployment's name."""
+EXCUSABLE = ("ZT-04", "ZT-06", "ZT-17", "ZT-24")
+"""Controls for which an exception means something: tags for images, sign-in without a second factor, start without
+the isolation proof, a storage class that is not known to encrypt."""
+
+RESERVED_PATHS = ("/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/var/lib/cloister", "/var/run")  # noqa: S108 - names only
+"""Where a user's volume may not be mounted."""
+
+
+class Export(Model):
+    """Where audit events go besides the store."""
+
+    otlp: HttpsUrl | None = Field(None, description="OTLP endpoint.")
+
+
+class Audit(Model):
+    """What is recorded, and for whom."""
+
+    content: Content | None = Field(None, description="How much of prompts and replies is kept.")
+    recipients: Annotated[tuple[Text, ...], Field(max_length=16)] | None = Field(
+        None, description="Public keys of those who may open the journal."
+    )
+    on_failure: Annotated[str, Field(pattern="^Block$", max_length=5)] = Field(
+        "Block", description="No record, no answer: there is nothing else to choose."
+    )
+    export: Export | None = Field(None, description="Where events go besides the store.")
+
+
+class Access(Model):
+    """People with kubectl. The role never includes exec, secrets or a change of anything."""
+
+    group: Word = Field(description="Group, as the API server's authentication names it.")
+    zone: Zone = Field(description="The zone.")
+    role: Role = Field(description="view: objects and events. logs: that, and container logs.")
+
+
+class ControlException(Model):
+    """A control that is knowingly not kept, for a reason and until a day."""
+
+    control: ControlId = Field(
+        description="The control: " + ", ".join(EXCUSABLE) + ".",
+        json_schema_extra=rules(cel(f"self in {list(EXCUSABLE)}", "no exception is possible for this control")),
+    )
+    reason: Annotated[str, Field(min_length=8, max_length=512)] = Field(description="Why, for the auditors.")
+    expires: dt.date = Field(description="Last day it holds, UTC. Afterwards conditions say so; nothing stops.")
+
+
+_PINNED = (
+    "{0}.image.matches('@sha256:[0-9a-f]{{64}}$')"
+    " || (has(self.exceptions) && self.exceptions.exists(e, e.control == 'ZT-04'))"
+)
+
+
+class Spec(Model):
+    """What a platform engineer declares."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                _PINNED.format("self.inference"),
+                "spec.inference.image must end in @sha256:<digest>, or spec.exceptions must list ZT-04",
+            ),
+            cel(
+                "!has(self.training) || " + _PINNED.format("self.training"),
+                "spec.training.image must end in @sha256:<digest>, or spec.exceptions must list ZT-04",
+            ),
+            cel(
+                "!has(self.identity) || !has(self.identity.users) || !has(self.identity.users.mfa)"
+                " || !has(self.identity.users.mfa.required) || self.identity.users.mfa.required"
+                " || (has(self.exceptions) && self.exceptions.exists(e, e.control == 'ZT-06'))",
+                "spec.identity.users.mfa.required: false needs an exception for ZT-06",
+            ),
+            cel(
+                "!has(self.inference.clients) || self.inference.clients.all(c, !has(c.apis)"
+                " || c.apis.all(a, a in self.inference.apis))",
+                "spec.inference.clients[].apis names an API that spec.inference.apis does not declare",
+            ),
+            cel(
+                "!has(self.identity) || !has(self.identity.users) || !has(self.identity.users.rules)"
+                " || self.identity.users.rules.all(r, r.apis.all(a, a in self.inference.apis))",
+                "spec.identity.users.rules[].apis names an API that spec.inference.apis does not declare",
+            ),
+        )
+    )
+
+    identity: Identity = Field(default_factory=Identity, description="Machines by certificate, people by token.")
+    inference: Inference = Field(description="The model server.")
+    training: Training | None = Field(None, description="The training program; left out, the zone stays empty.")
+    storage: Storage = Field(description="Three separate stores.")
+    audit: Audit = Field(default_factory=Audit, description="What is recorded, and for whom.")
+    access: Annotated[tuple[Access, ...], Field(max_length=32)] = Field((), description="People with kubectl.")
+    exceptions: Annotated[tuple[ControlException, ...], Field(max_length=8)] = Field(
+        (), description="Controls that are knowingly not kept."
+    )
+    deletion_policy: DeletionPolicy = Field(
+        DeletionPolicy.RETAIN,
+        description="Retain: the storage zone outlives the resource. Delete: it goes too.",
+    )
+    adopt: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$", max_length=36)] | None = Field(
+        None,
+        description="UID of a deleted LLMDeployment of this name whose retained storage zone is taken back.",
+    )
+
+    def excused(self, control: str) -> bool:
+        """Whether an exception names the control. One that has expired still excuses: it never stops what runs."""
+        return any(exception.control == control for exception in self.exceptions)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        return _refused_if(self, self._problems())
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        """The same rules as in CEL above, for a resource that was stored before they were in force."""
+        for field, image in self._images():
+            if not is_pinned(image) and not self.excused("ZT-04"):
+                yield (
+                    field,
+                    f"{image!r} is not pinned: end it in @sha256:<digest>, or add an exception for ZT-04",
+                )
+        users = self.identity.users
+        if users and not users.mfa.required and not self.excused("ZT-06"):
+            yield "spec.identity.users.mfa.required", "false needs an exception for ZT-06"
+        declared = set(self.inference.apis)
+        for field, apis in self._api_references():
+            for api in sorted(set(apis) - declared):
+                yield field, f"{api!r} is not declared in spec.inference.apis ({', '.join(sorted(declared))})"
+        for field, path in self._mount_paths():
+            if any(path == reserved or path.startswith(f"{reserved}/") for reserved in RESERVED_PATHS):
+                yield field, f"{path!r} is taken by the system or by Cloister: choose another directory"
+        scratch, model = self.inference.scratch, self.inference.model
+        if scratch and model and scratch.path == model.mount_path:
+            yield "spec.inference.scratch.path", f"{scratch.path!r} is also spec.inference.model.mountPath"
+        for index, exception in enumerate(self.exceptions):
+            if exception.control not in EXCUSABLE:
+                field = f"spec.exceptions[{index}].control"
+                yield field, f"{exception.control!r} allows none; only {', '.join(EXCUSABLE)}"
+        seen: dict[tuple[str, str], int] = {}
+        for index, client in enumerate(self.inference.clients):
+            first = seen.setdefault((client.namespace, client.service_account), index)
+            if first != index:
+                who = f"{client.namespace}/{client.service_account}"
+                yield (
+                    f"spec.inference.clients[{index}]",
+                    f"{who} is declared twice: merge it with clients[{first}]",
+                )
+
+    def machines(self) -> Iterator[tuple[str, Client | Principal]]:
+        """Every declared machine outside the zones, with the field that declares it."""
+        storage = self.storage
+        lists: tuple[tuple[str, tuple[Client | Principal, ...]], ...] = (
+            ("inference.clients", self.inference.clients),
+            ("storage.trainingData.readers", storage.training_data.readers),
+            ("storage.trainingData.writers", storage.training_data.writers),
+            ("storage.checkpoints.readers", storage.checkpoints.readers),
+            ("storage.checkpoints.writers", storage.checkpoints.writers),
+            ("storage.interactionLogs.readers", storage.interaction_logs.readers),
+        )
+        for field, declared in lists:
+            for index, machine in enumerate(declared):
+                yield f"spec.{field}[{index}]", machine
+
+    def _images(self) -> Iterator[tuple[str, str]]:
+        yield "spec.inference.image", self.inference.image
+        if self.training:
+            yield "spec.training.image", self.training.image
+
+    def _mount_paths(self) -> Iterator[tuple[str, str]]:
+        for block, shape in (("inference", self.inference), ("training", self.training)):
+            if shape and shape.scratch:
+                yield f"spec.{block}.scratch.path", shape.scratch.path
+        if self.inference.model:
+            yield "spec.inference.model.mountPath", self.inference.model.mount_path
+
+    def _api_references(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for index, client in enumerate(self.inference.clients):
+            yield f"spec.inference.clients[{index}].apis", client.apis
+        for index, rule in enumerate(self.identity.users.rules if self.identity.users else ()):
+            yield f"spec.identity.users.rules[{index}].apis", rule.apis
+
+
+class LLMDeployment(Model):
+    """A parsed resource: its identity in the cluster, and its spec."""
+
+    name: Annotated[str, Field(max_length=MAX_NAME_LENGTH, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+    uid: str
+    generation: int
+    spec: Spec
+
+    @model_validator(mode="after")
+    def _outside(self) -> Self:
+        return _refused_if(self, self._problems())
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        # As cloister.names builds them; that module stands above this one.
+        zones = {f"{self.name}-{zone}": zone for zone in Zone}
+        for field, machine in self.spec.machines():
+            if zone := zones.get(machine.namespace):
+                message = f"{machine.namespace!r} is this deployment's own {zone} zone, where no machine of yours runs"
+                yield f"{field}.namespace", message
+
+    def speaks_for_people(self) -> bool:
+        """Whether any client must present a person's token."""
+        return any(client.users is UserToken.REQUIRED for client in self.spec.inference.clients)
+
+
+class Problem(Model):
+    """Something wrong with a resource: where, and what to do about it."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+_T = TypeVar("_T", bound=Model)
+
+
+class _DisagreementError(ValueError):
+    """Fields that are right one by one, and wrong together. pydantic carries it to :func:`parse`."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+
+def _refused_if(model: _T, found: Iterable[tuple[str, str]]) -> _T:
+    problems = tuple(Problem(field=field, message=message) for field, message in found)
+    if problems:
+        raise _DisagreementError(problems)
+    return model
+
+
+class SpecError(Exception):
+    """A resource that can't be used. Nothing that runs is changed because of it."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
+
+
+def parse(raw: Mapping[str, Any]) -> LLMDeployment:
+    """Turn a raw LLMDeployment into its model, or raise :class:`SpecError` naming every field that is wrong.
+
+    It is read as JSON and strictly, so that a number is not a string and `yes` is not true, whoever sent it.
+    """
+    metadata = _mapping(raw, "metadata")
+    document = Document(
+        {
+            "uid": "",  # a file has neither
+            "generation": 0,
+            **{field: metadata[field] for field in _METADATA if field in metadata},
+            "spec": _mapping(raw, "spec"),
+        },
+        "",
+    )
+    if document.problems:
+        raise SpecError(tuple(Problem(field=_path(at), message=message) for at, message in document.problems))
+    text = json.dumps(document.value)
+    try:
+        # by_name=False: `max_session_age` is not a spelling of maxSessionAge; the API server drops it unread.
+        deployment = LLMDeployment.model_validate_json(text, strict=True, by_alias=True, by_name=False)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise SpecError(tuple(problem for detail in details for problem in _problems(detail))) from None
+    refused = tuple(Problem(field=field, message=why) for field, why in unenforced(document.value["spec"]))
+    if refused:
+        raise SpecError(refused)
+    return deployment
+
+
+def _mapping(raw: object, name: str) -> Mapping[str, Any]:
+    value = raw.get(name) if isinstance(raw, Mapping) else None
+    if not isinstance(value, Mapping):
+        message = "is required" if value is None else f"must be a mapping, not a {type(value).__name__}"
+        raise SpecError((Problem(field=name, message=message),))
+    return value
+
+
+_METADATA = ("name", "uid", "generation")
+
+
+def _path(at: str) -> str:
+    """A path of the document as the user knows it: what stands in metadata is shown there."""
+    at = at.removeprefix(".")
+    return f"metadata.{at}" if at.partition(".")[0] in _METADATA else at
+
+
+def _problems(detail: Any) -> Iterator[Problem]:
+    """One of pydantic's errors as the user should read it: field path, offending value, what is wanted."""
+    together = detail.get("ctx", {}).get("error")
+    if isinstance(together, _DisagreementError):
+        yield from together.problems
+        return
+    path = _path("".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]))
+    path = path.removesuffix(".[key]")  # pydantic's way to say that the name itself is wrong
+    message = detail["msg"]
+    match detail["type"]:
+        case "extra_forbidden":
+            message = "unknown field: look for a misspelling in `kubectl explain llmdeployment.spec`"
+        case "missing":
+            message = "is required"
+        case _:
+            message = f"{short(detail['input'])}: {message[0].lower()}{message[1:]}"
+    yield Problem(field=path, message=message)

@@ -1,0 +1,57 @@
+"""Fields of the resource that nothing enforces yet: given, they are refused, never accepted and ignored.
+
+Left out, they do no harm: the control that would need them is reported Unknown. A row goes when the code that enforces
+its field lands, together with a test of that enforcement.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+UNENFORCED: tuple[tuple[str, str], ...] = (
+    ("identity.users.maxSessionAge", "ZT-07"),
+    ("inference.model.publicKey", "ZT-26"),
+    ("inference.model.sealed", "ZT-26"),
+    ("inference.model.unsealKeyRef", "ZT-26"),
+    ("inference.limits.maxOutputBytes", "ZT-22"),
+    ("inference.limits.concurrent", "ZT-22"),
+    ("inference.guard.promptInjection", "ZT-20"),
+    ("inference.guard.sensitiveOutput", "ZT-28"),
+    ("inference.guard.extraction", "ZT-22"),
+    ("inference.guard.schema", "ZT-20"),
+    ("training.mask", "ZT-14"),
+    ("storage.trainingData.readers[].raw", "ZT-14"),
+    ("storage.checkpoints.readers[].raw", "ZT-14"),
+    ("storage.trainingData.backend", "ZT-24"),
+    ("storage.checkpoints.backend", "ZT-24"),
+    ("storage.interactionLogs.backend", "ZT-24"),
+    ("storage.trainingData.encryption", "ZT-25"),
+    ("storage.checkpoints.encryption", "ZT-25"),
+    ("storage.interactionLogs.encryption", "ZT-25"),
+    ("storage.interactionLogs.retention", "ZT-30"),
+    ("audit.content", "ZT-27"),
+    ("audit.recipients", "ZT-30"),
+    ("audit.export", "ZT-16"),
+)
+"""Path below spec (``[]`` is any item of a list), and the control that it belongs to."""
+
+
+def unenforced(spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each field of a raw spec that is given but enforced by nothing, with the message for its author."""
+    for path, control in UNENFORCED:
+        for field in _present(spec, path.split("."), "spec"):
+            yield field, f"nothing in this version enforces it, so it is refused ({control}): leave it out"
+
+
+def _present(node: Any, path: list[str], at: str) -> Iterator[str]:
+    if not path:
+        yield at
+        return
+    name, rest = path[0].removesuffix("[]"), path[1:]
+    value = node.get(name) if isinstance(node, Mapping) else None
+    if value is None:
+        return
+    if path[0].endswith("[]"):
+        for index, item in enumerate(value):
+            yield from _present(item, rest, f"{at}.{name}[{index}]")
+    else:
+        yield from _present(value, rest, f"{at}.{name}")

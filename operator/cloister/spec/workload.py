@@ -1,0 +1,222 @@
+"""`spec.inference` and `spec.training`: what the two compute zones run."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from cloister.spec.fields import (
+    AbsolutePath,
+    CronSchedule,
+    DnsLabel,
+    DnsName,
+    HttpPath,
+    Image,
+    LabelKey,
+    Labels,
+    LabelValue,
+    Method,
+    Model,
+    ObjectKey,
+    Prefix,
+    Quantity,
+    Sha256,
+    Text,
+    UserToken,
+    Verdict,
+    Word,
+    cel,
+    rules,
+)
+from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT
+
+RESERVED_PORTS = (GATE_PORT, HEALTH_PORT, GATE_HEALTH_PORT, METRICS_PORT, GATE_METRICS_PORT, 9000)
+MIN_UID = 10000
+"""Below it lie the users of most images; gate and auditor have theirs there too (render/pods.py)."""
+
+Arguments = Annotated[tuple[Annotated[str, Field(max_length=4096)], ...], Field(max_length=64)]
+ResourceList = Annotated[dict[Annotated[str, Field(max_length=63)], Quantity], Field(max_length=16)]
+
+
+class EnvVar(Model):
+    """One environment variable, always a literal: nothing is read from another object."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
+        description="Name of the variable."
+    )
+    value: Annotated[str, Field(max_length=4096)] = Field("", description="Its value.")
+
+
+class Resources(Model):
+    """Requests and limits of a container, as in any pod."""
+
+    requests: ResourceList = Field(default_factory=dict, description="What the scheduler sets aside.")
+    limits: ResourceList = Field(default_factory=dict, description="What the container may use at most.")
+
+
+class Toleration(Model):
+    """A toleration, as in any pod."""
+
+    key: Annotated[str, Field(max_length=317)] = Field("", description="Taint key; empty with Exists means all.")
+    operator: Annotated[str, Field(pattern="^(Exists|Equal)$", max_length=6)] = Field(
+        "Equal", description="Exists or Equal."
+    )
+    value: Annotated[str, Field(max_length=63)] = Field("", description="Taint value.")
+    effect: Annotated[str, Field(pattern="^(NoSchedule|PreferNoSchedule|NoExecute)?$", max_length=16)] = Field(
+        "", description="Taint effect; empty means all."
+    )
+    toleration_seconds: Annotated[int, Field(ge=0, le=86400)] | None = Field(
+        None, description="How long a NoExecute taint is tolerated."
+    )
+
+
+class SecretName(Model):
+    """A Secret in the zone's own namespace."""
+
+    name: DnsName = Field(description="Name of the Secret.")
+
+
+class Scratch(Model):
+    """An empty directory for caches, gone with the pod."""
+
+    size: Quantity = Field(description="Its size limit.")
+    path: AbsolutePath = Field("/scratch", description="Where it is mounted.")
+
+
+class PodShape(Model):
+    """What both compute zones may set about their pod. There are no free volumes: they would walk around the
+    flow table."""
+
+    image: Image = Field(description="Image by digest (`...@sha256:...`); a tag needs an exception for ZT-04.")
+    command: Arguments = Field((), description="Replaces the image's entry point.")
+    args: Arguments = Field((), description="Arguments.")
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=64)] = Field((), description="Literal variables.")
+    resources: Resources = Field(default_factory=Resources, description="Requests and limits.")
+    runtime_class_name: DnsName | None = Field(None, description="A sandboxed runtime, such as gvisor or kata.")
+    node_selector: Annotated[dict[LabelKey, LabelValue], Field(max_length=16)] = Field(
+        default_factory=dict, description="Labels that the node must have."
+    )
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = Field((), description="Tolerated taints.")
+    image_pull_secrets: Annotated[tuple[SecretName, ...], Field(max_length=8)] = Field(
+        (), description="Pull secrets in the zone's namespace, put there by a writer that the chart allows."
+    )
+    run_as_user: Annotated[int, Field(ge=MIN_UID, le=2**31 - 1)] = Field(
+        MIN_UID, description="UID of the workload; never that of gate or auditor."
+    )
+    shared_memory: Quantity | None = Field(
+        None, description="Size of /dev/shm, where the program needs more than 64Mi."
+    )
+    scratch: Scratch | None = Field(None, description="A cache directory.")
+
+
+class WeightsModel(Model):
+    """The weights that the fetch container brings from the checkpoints store before the server starts."""
+
+    object: ObjectKey = Field(description="Key in the checkpoints store.")
+    sha256: Sha256 = Field(description="Digest of the object, hexadecimal; anything else stops the pod.")
+    mount_path: AbsolutePath = Field("/models", description="Where the server finds it, read-only.")
+    size: Quantity = Field("20Gi", description="Size limit of the volume that holds it.")
+    public_key: Text | None = Field(None, description="Ed25519 or model-signing key that must have signed it.")
+    sealed: bool | None = Field(None, description="Whether the object was sealed by `cloister seal`.")
+    unseal_key_ref: SecretName | None = Field(None, description="Secret with the key that opens it.")
+
+
+class Api(Model):
+    """One approved API of the model server: these methods on these paths, nothing else."""
+
+    methods: Annotated[tuple[Method, ...], Field(min_length=1, max_length=6)] = Field(description="HTTP methods.")
+    paths: Annotated[tuple[HttpPath, ...], Field(min_length=1, max_length=32)] = Field(
+        description="Exact paths, compared after normalisation."
+    )
+
+
+class Client(Model):
+    """A machine that may call the model. It gets a client certificate in its own namespace."""
+
+    namespace: DnsLabel = Field(description="Namespace of the client.")
+    service_account: DnsName = Field(description="Its service account; part of its identity.")
+    pod_selector: Labels = Field(default_factory=dict, description="Narrows the network policy to these pods.")
+    users: UserToken = Field(
+        UserToken.REQUIRED, description="Required: it speaks for people. NotRequired: it speaks for itself."
+    )
+    apis: Annotated[tuple[DnsLabel, ...], Field(max_length=16)] = Field(
+        (),
+        description="APIs it may call; empty, with users Required, leaves the choice to the rules for people.",
+    )
+
+
+class Limits(Model):
+    """Bounds per caller."""
+
+    requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        60, description="Requests a minute and caller, on each replica."
+    )
+    max_body_bytes: Annotated[int, Field(ge=1, le=2**30)] = Field(262144, description="Largest request body.")
+    max_output_bytes: Annotated[int, Field(ge=1, le=2**40)] | None = Field(None, description="Largest reply.")
+    concurrent: Annotated[int, Field(ge=1, le=10000)] | None = Field(None, description="Requests under way at once.")
+
+
+class Guard(Model):
+    """What happens to suspicious prompts and replies."""
+
+    prompt_injection: Verdict | None = Field(None, description="Prompt injection and jailbreaks.")
+    sensitive_output: Verdict | None = Field(None, description="Sensitive values in replies.")
+    extraction: Verdict | None = Field(None, description="Systematic probing and model extraction.")
+    # "schema" would shadow a method of pydantic's BaseModel.
+    request_schema: Verdict | None = Field(None, alias="schema", description="Requests outside the API's schema.")
+
+
+class Health(Model):
+    """How the auditor learns that the model server is up."""
+
+    path: HttpPath = Field("/health", description="Path on the model server's own port.")
+    startup_seconds: Annotated[int, Field(ge=10, le=86400)] = Field(
+        1800, description="How long starting may take; big models load slowly."
+    )
+
+
+class Inference(PodShape):
+    """The model server, behind its gate and its auditor."""
+
+    port: Annotated[int, Field(ge=1024, le=65535)] = Field(
+        8000,
+        description="Where the server listens, on 127.0.0.1 only.",
+        json_schema_extra=rules(
+            cel(f"!(self in {list(RESERVED_PORTS)})", "port is taken by gate and auditor: choose another")
+        ),
+    )
+    replicas: Annotated[int, Field(ge=0, le=1000)] | None = Field(
+        None, description="Pods; left out, an autoscaler decides (it starts with one)."
+    )
+    model: WeightsModel | None = Field(None, description="Weights from the checkpoints store.")
+    apis: Annotated[dict[DnsLabel, Api], Field(min_length=1, max_length=16)] = Field(
+        description="The approved APIs, by a name of your own."
+    )
+    clients: Annotated[tuple[Client, ...], Field(max_length=64)] = Field(
+        (),
+        description="Machines that may call, each named once.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["namespace", "serviceAccount"],
+        },
+    )
+    limits: Limits = Field(default_factory=Limits, description="Bounds per caller.")
+    guard: Guard | None = Field(None, description="Inspection of prompts and replies.")
+    health: Health = Field(default_factory=Health, description="Health of the model server.")
+
+
+class Training(PodShape):
+    """The training program. It has no network but the two stores."""
+
+    schedule: CronSchedule | None = Field(
+        None, description="Cron schedule, UTC; without it, one Job for each change of this block."
+    )
+    suspend: bool = Field(False, description="Starts no new run.")
+    reads: Annotated[tuple[Prefix, ...], Field(max_length=32)] = Field(
+        (), description="Prefixes of the training data that it reads."
+    )
+    writes: Annotated[tuple[Prefix, ...], Field(max_length=32)] = Field(
+        (), description="Prefixes of the checkpoints that it reads and writes."
+    )
+    mask: Annotated[tuple[Word, ...], Field(max_length=16)] | None = Field(
+        None, description="Kinds of values that training sees masked."
+    )

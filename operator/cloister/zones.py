@@ -1,0 +1,136 @@
+"""The trust model as data: three zones, their components, and the table of flows that may pass.
+
+Everything is denied; :data:`FLOW_TABLE` is the whole list of what is not. NetworkPolicies, gate rules, the flow map
+and the live proof are all derived from this one table (through :mod:`cloister.flows`), so they cannot disagree.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Zone(StrEnum):
+    """One zone is one namespace: only a namespace keeps a pod from mounting another zone's volume or secret."""
+
+    TRAINING = "training"
+    INFERENCE = "inference"
+    STORAGE = "storage"
+
+
+class Component(StrEnum):
+    """A workload that Cloister runs. Its service account, Service and leaf certificate carry the same name."""
+
+    INFERENCE = "inference"
+    TRAINING = "training"
+    TRAINING_DATA = "training-data"
+    CHECKPOINTS = "checkpoints"
+    INTERACTION_LOGS = "interaction-logs"
+
+    @property
+    def zone(self) -> Zone:
+        """The only zone this component ever runs in."""
+        return {Component.INFERENCE: Zone.INFERENCE, Component.TRAINING: Zone.TRAINING}.get(self, Zone.STORAGE)
+
+    @property
+    def is_store(self) -> bool:
+        """Stores keep data; the other two components compute."""
+        return self.zone is Zone.STORAGE
+
+
+STORES = tuple(component for component in Component if component.is_store)
+
+GATE_PORT = 8443
+"""Where every gate listens, mutual TLS only."""
+HEALTH_PORT = 8081
+"""Answered to the node's kubelet without identity and without data; always open by Kubernetes' own rule."""
+GATE_HEALTH_PORT = 8082
+"""The gate's own readiness, likewise without identity and without data."""
+METRICS_PORT = 9090
+"""Prometheus metrics of the auditor. No flow reaches it yet: there is no field to declare a scraper."""
+GATE_METRICS_PORT = 9091
+"""Prometheus metrics of the gate, likewise. Two programs of a pod can't share a port."""
+
+
+class Party(StrEnum):
+    """Who may stand at either end of a flow."""
+
+    CLIENT = "client"
+    READER = "reader"
+    WRITER = "writer"
+    INFERENCE = "inference"
+    TRAINING = "training"
+    TRAINING_DATA = "training-data"
+    CHECKPOINTS = "checkpoints"
+    INTERACTION_LOGS = "interaction-logs"
+    EVERY_AUDITOR = "every-auditor"
+    EVERY_STORE = "every-store"
+
+
+class Verb(StrEnum):
+    """What a flow lets its source do, in the terms of the store or model API behind the gate."""
+
+    CALL = "call"
+    READ = "read"
+    WRITE = "write"
+    APPEND = "append"
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """HTTP methods of the verb. ``call`` has none here: each API of the deployment names its own."""
+        return _METHODS[self]
+
+
+_METHODS: dict[Verb, tuple[str, ...]] = {
+    Verb.CALL: (),
+    Verb.READ: ("GET", "HEAD"),
+    Verb.WRITE: ("PUT", "DELETE"),
+    Verb.APPEND: ("PUT",),
+}
+
+
+@dataclass(frozen=True)
+class FlowRule:
+    """One row of the table.
+
+    ``scope`` says, for people, how far the row is narrowed by the deployment's own declarations.
+    """
+
+    id: str
+    source: Party
+    target: Party
+    verbs: tuple[Verb, ...]
+    port: int
+    scope: str
+
+
+FLOW_TABLE: tuple[FlowRule, ...] = (
+    FlowRule(
+        "prompt",
+        Party.CLIENT,
+        Party.INFERENCE,
+        (Verb.CALL,),
+        GATE_PORT,
+        "mTLS, the person's token, declared APIs",
+    ),
+    FlowRule("fetch", Party.INFERENCE, Party.CHECKPOINTS, (Verb.READ,), GATE_PORT, "this model's object only"),
+    FlowRule("learn", Party.TRAINING, Party.TRAINING_DATA, (Verb.READ,), GATE_PORT, "declared prefixes"),
+    FlowRule(
+        "checkpoint",
+        Party.TRAINING,
+        Party.CHECKPOINTS,
+        (Verb.READ, Verb.WRITE),
+        GATE_PORT,
+        "declared prefixes",
+    ),
+    FlowRule(
+        "journal",
+        Party.EVERY_AUDITOR,
+        Party.INTERACTION_LOGS,
+        (Verb.APPEND,),
+        GATE_PORT,
+        "new segments under its own name",
+    ),
+    FlowRule("read", Party.READER, Party.EVERY_STORE, (Verb.READ,), GATE_PORT, "declared prefixes"),
+    FlowRule("write", Party.WRITER, Party.EVERY_STORE, (Verb.WRITE,), GATE_PORT, "declared prefixes"),
+)
+"""Everything that may pass, besides the kubelet's health probes. Nothing here reaches DNS, the API server, the
+metadata address or the internet."""
