@@ -1,0 +1,58 @@
+"""What Envoy reads once, at its start; everything that may change is in the files that this names."""
+
+from cloister import sidecar
+from cloister.render.gate.xds import Object, pipe, typed, watched
+from cloister.spec import LLMDeployment
+from cloister.zones import Component
+
+HEAP_BYTES = 384 << 20
+"""Past which new requests are refused: well below the container's memory limit."""
+MAX_CONNECTIONS = 4096
+
+
+def bootstrap(deployment: LLMDeployment, component: Component) -> Object:
+    """``envoy.json``."""
+    return {
+        "node": {"id": f"{deployment.name}/{component}", "cluster": deployment.name},
+        "admin": {
+            "address": pipe(sidecar.ADMIN_SOCKET, bound=True),
+            # No /quitquitquit, no /runtime_modify, no /config_dump: nothing here changes the gate.
+            "allow_paths": [{"exact": "/ready"}, {"exact": "/stats/prometheus"}, {"exact": "/certs"}],
+        },
+        "dynamic_resources": {"cds_config": watched("clusters.json"), "lds_config": watched("listeners.json")},
+        "overload_manager": _overload(),
+    }
+
+
+def _overload() -> Object:
+    heap = "envoy.resource_monitors.fixed_heap"
+    open_connections = "envoy.resource_monitors.global_downstream_max_connections"
+    monitors = "envoy.extensions.resource_monitors"
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            {
+                "name": heap,
+                "typed_config": typed(f"{monitors}.fixed_heap.v3.FixedHeapConfig", max_heap_size_bytes=HEAP_BYTES),
+            },
+            {
+                "name": open_connections,
+                "typed_config": typed(
+                    f"{monitors}.downstream_connections.v3.DownstreamConnectionsConfig",
+                    max_active_downstream_connections=MAX_CONNECTIONS,
+                ),
+            },
+        ],
+        "actions": [
+            _action("disable_http_keepalive", heap, 0.90),
+            _action("stop_accepting_requests", heap, 0.95),
+            _action("stop_accepting_connections", heap, 0.98),
+        ],
+    }
+
+
+def _action(name: str, monitor: str, at: float) -> Object:
+    return {
+        "name": f"envoy.overload_actions.{name}",
+        "triggers": [{"name": monitor, "threshold": {"value": at}}],
+    }

@@ -1,0 +1,49 @@
+"""Bounds per caller at the model: requests a minute, and the size of one."""
+
+from cloister import sidecar
+from cloister.render.gate.people import subject
+from cloister.render.gate.xds import Object, named
+from cloister.spec import LLMDeployment
+
+_ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+MAX_CALLERS = 10_000
+"""People counted at once. Past it the one who was away longest is forgotten, which gives them a fresh allowance."""
+
+
+def limits(deployment: LLMDeployment) -> list[Object]:
+    """The filters, in their order: counted before anything of the body is kept."""
+    return [_rate(deployment), _size(deployment)]
+
+
+def _rate(deployment: LLMDeployment) -> Object:
+    """A token bucket per machine, or per person behind a machine (Envoy documentation, "Local rate limit": a
+    descriptor entry without a value makes a bucket for each value that it meets)."""
+    requests = deployment.spec.inference.limits.requests_per_minute
+    bucket = {"max_tokens": requests, "tokens_per_fill": requests, "fill_interval": "60s"}
+    peer = {"request_headers": {"header_name": sidecar.PEER_HEADER, "descriptor_key": "peer"}}
+    # jwt_authn writes this header; a caller's own is gone by now.
+    no_person = {"name": sidecar.CLAIMS_HEADER, "present_match": False}
+    machine = {"header_value_match": {"descriptor_key": "alone", "descriptor_value": "yes", "headers": [no_person]}}
+    counted: dict[str, list[Object]] = {"subject": [peer, subject()], "alone": [peer, machine]}
+    return named(
+        "envoy.filters.http.local_ratelimit",
+        "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        stat_prefix="caller",
+        # The bucket of whoever matches nothing below, shared by all of those; nobody should be.
+        token_bucket=bucket,
+        filter_enabled=_ALWAYS,
+        filter_enforced=_ALWAYS,
+        always_consume_default_token_bucket=False,
+        max_dynamic_descriptors=MAX_CALLERS,
+        rate_limits=[{"actions": actions} for actions in counted.values()],
+        descriptors=[{"entries": [{"key": "peer"}, {"key": key}], "token_bucket": bucket} for key in counted],
+        enable_x_ratelimit_headers="DRAFT_VERSION_03",
+    )
+
+
+def _size(deployment: LLMDeployment) -> Object:
+    return named(
+        "envoy.filters.http.buffer",
+        "envoy.extensions.filters.http.buffer.v3.Buffer",
+        max_request_bytes=deployment.spec.inference.limits.max_body_bytes,
+    )

@@ -1,0 +1,231 @@
+"""The people behind a machine: their token, their second factor, and the rule that admits them.
+
+Three filters, in this order: the token is verified (jwt_authn), a sign-in without a second factor is sent back for one
+(RFC 9470), and one of the rules must agree in all its parts. Everything that is missing is a refusal.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from cloister import sidecar
+from cloister.flows import Flow, Grant
+from cloister.render.gate.admission import RBAC, machine, permission, rbac
+from cloister.render.gate.jwks import public_keys
+from cloister.render.gate.xds import Object, exact, named, typed
+from cloister.spec import LLMDeployment, UserRule, Users
+
+JWT = "envoy.filters.http.jwt_authn"
+_PROVIDER = "people"
+_CLAIMS = "claims"
+_MFA_PREFIX = "mfa_"
+
+CLOCK_SKEW_SECONDS = 30
+MAX_LIFETIME_SECONDS = 86400
+"""Tokens that are valid for longer than a day are not short-lived, whoever issued them."""
+
+DEFAULT_AMR = ("mfa",)
+"""What `amr` must carry (RFC 8176) where a second factor is required and nothing says how it shows."""
+
+_CONTROL = r"(?s).*[\x00-\x1f\x7f].*"
+
+
+def speakers(flows: Iterable[Flow]) -> tuple[str, ...]:
+    """Identities that speak for people. One that is declared both ways does so always: the stricter holds."""
+    return tuple(sorted({flow.source.identity for flow in flows if flow.people}))
+
+
+def filters(deployment: LLMDeployment, flows: tuple[Flow, ...], jwks: str | None) -> Iterator[Object]:
+    """The filters, where any machine speaks for people."""
+    speaking = speakers(flows)
+    if not speaking:
+        return
+    users = deployment.spec.identity.users
+    keys = public_keys(jwks)
+    policies = {}
+    silent = sorted({flow.source.identity for flow in flows} - set(speaking))
+    if silent:
+        # What they may do is said by the machines' own filter, which ran before.
+        policies["machines"] = {"permissions": [{"any": True}], "principals": [machine(name) for name in silent]}
+    if users and keys:
+        yield _token(users, keys)
+        if users.mfa.required:
+            yield _second_factor(users, speaking)
+        for index, rule in enumerate(users.rules):
+            policies[f"person-{index:03}"] = _rule(deployment, users, rule, speaking)
+        yield rbac(policies)
+        yield _headers(users)
+    else:
+        # Nobody's token can be verified: nobody is admitted.
+        yield rbac(policies)
+
+
+def without_token() -> Object:
+    """Per-route configuration for machines that speak for themselves; every other route wants a token."""
+    return {JWT: typed("envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig", disabled=True)}
+
+
+def subject() -> Object:
+    """Rate limit action: the person, as the verified token names them."""
+    key = {"key": JWT, "path": [{"key": _CLAIMS}, {"key": "sub"}]}
+    return {"metadata": {"descriptor_key": "subject", "metadata_key": key, "source": "DYNAMIC"}}
+
+
+def step_up(users: Users) -> Object:
+    """Turns the second factor's refusal into a challenge: 401, and which sign-in would be enough (RFC 9470)."""
+    challenge = 'Bearer error="insufficient_user_authentication"'
+    challenge += ', error_description="a sign-in with a second factor is required"'
+    if users.mfa.acr:
+        challenge += f', acr_values="{_quoted(" ".join(users.mfa.acr))}"'
+    return {
+        "mappers": [
+            {
+                "filter": {
+                    "metadata_filter": {
+                        "matcher": {
+                            "filter": RBAC,
+                            "path": [{"key": f"{_MFA_PREFIX}enforced_engine_result"}],
+                            "value": {"string_match": exact("denied")},
+                        },
+                        "match_if_key_not_found": False,
+                    }
+                },
+                "status_code": 401,
+                "headers_to_add": [
+                    {
+                        "header": {"key": "www-authenticate", "value": challenge.replace("%", "%%")},
+                        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+                    }
+                ],
+            }
+        ]
+    }
+
+
+def _token(users: Users, keys: str) -> Object:
+    provider = {
+        "issuer": users.issuer,
+        "audiences": list(users.audiences),
+        "local_jwks": {"inline_string": keys},
+        "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+        "forward": False,
+        "require_expiration": True,
+        "max_lifetime": f"{MAX_LIFETIME_SECONDS}s",
+        "clock_skew_seconds": CLOCK_SKEW_SECONDS,
+        "payload_in_metadata": _CLAIMS,
+        "forward_payload_header": sidecar.CLAIMS_HEADER,
+    }
+    return named(
+        JWT,
+        "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        providers={_PROVIDER: provider},
+        # For every path. Only a route of a machine that speaks for itself is exempt, by its own configuration.
+        rules=[{"match": {"prefix": "/"}, "requires": {"provider_name": _PROVIDER}}],
+    )
+
+
+def _second_factor(users: Users, speaking: tuple[str, ...]) -> Object:
+    mfa = users.mfa
+    amr = mfa.amr or (() if mfa.acr else DEFAULT_AMR)
+    strong = _all(_claim(name, values) for name, values in (("amr", amr), ("acr", mfa.acr)) if values)
+    policy = {
+        "permissions": [{"any": True}],
+        "principals": [_all([_one(map(machine, speaking)), {"not_id": strong}])],
+    }
+    return rbac({"second-factor": policy}, action="DENY", prefix=_MFA_PREFIX)
+
+
+def _rule(deployment: LLMDeployment, users: Users, rule: UserRule, speaking: tuple[str, ...]) -> Object:
+    apis = deployment.spec.inference.apis
+    claims = users.claims
+    conditions = [
+        _one(map(machine, speaking)),
+        # Whom the journal could not name is not admitted.
+        _metadata(["sub"], {"string_match": {"safe_regex": {"regex": r"[^\x00-\x1f\x7f]+"}}}),
+        # These become headers, and a line break in one would become another header.
+        *({"not_id": _metadata(path, {"string_match": {"safe_regex": {"regex": _CONTROL}}})} for path in _texts(users)),
+        _claim(claims.roles, rule.roles),
+    ]
+    if rule.countries:
+        conditions.append(_claim(claims.country, rule.countries))
+    if rule.managed_device:
+        conditions.append(_metadata(path_of(claims.managed_device), {"bool_match": True}))
+    return {
+        "permissions": [
+            permission(Grant(tuple(map(str, apis[name].methods)), paths=apis[name].paths), store=False)
+            for name in sorted(set(rule.apis))
+        ],
+        "principals": [_all(conditions)],
+    }
+
+
+def _headers(users: Users) -> Object:
+    """Tells the auditor who it is, from verified claims alone; what a caller sent under these names is gone."""
+    claims = users.claims
+    paths = {
+        sidecar.SUBJECT_HEADER: ["sub"],
+        sidecar.SESSION_HEADER: ["sid"],
+        sidecar.ROLES_HEADER: path_of(claims.roles),
+        sidecar.COUNTRY_HEADER: path_of(claims.country),
+        sidecar.DEVICE_HEADER: path_of(claims.managed_device),
+    }
+    mutations = [
+        {
+            "append": {
+                "header": {"key": header, "value": f"%DYNAMIC_METADATA({JWT}:{_CLAIMS}:{':'.join(path)})%"},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+            }
+        }
+        for header, path in paths.items()
+        if all(map(_formattable, path))
+    ]
+    return named(
+        "envoy.filters.http.header_mutation",
+        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+        mutations={"request_mutations": mutations},
+    )
+
+
+def path_of(claim: str) -> list[str]:
+    """Where a claim lies in the token: `realm_access.roles` is nested, `https://example.com/roles` is one name."""
+    return [claim] if "/" in claim or ":" in claim or not all(claim.split(".")) else claim.split(".")
+
+
+def _formattable(key: str) -> bool:
+    """Whether a name can stand in Envoy's format language, which can quote nothing. All others reach the auditor in
+    the claims header only."""
+    return key.isascii() and all(character.isalnum() or character in "-_" for character in key)
+
+
+def _texts(users: Users) -> Iterator[list[str]]:
+    claims = users.claims
+    yield ["sid"]
+    for name in (claims.roles, claims.country, claims.managed_device):
+        yield path_of(name)
+
+
+def _claim(name: str, values: Iterable[str]) -> Object:
+    """The claim is one of the values, or a list that has one of them: providers send either."""
+    path = path_of(name)
+    matchers = []
+    for value in values:
+        matchers.append({"string_match": exact(value)})
+        matchers.append({"list_match": {"one_of": {"string_match": exact(value)}}})
+    return _one(_metadata(path, matcher) for matcher in matchers)
+
+
+def _metadata(path: list[str], value: Object) -> Object:
+    keys = [{"key": key} for key in (_CLAIMS, *path)]
+    return {"metadata": {"filter": JWT, "path": keys, "value": value}}
+
+
+def _all(ids: Iterable[Object]) -> Object:
+    return {"and_ids": {"ids": list(ids)}}
+
+
+def _one(ids: Iterable[Object]) -> Object:
+    return {"or_ids": {"ids": list(ids)}}
+
+
+def _quoted(text: str) -> str:
+    """The inside of an HTTP quoted-string (RFC 9110, section 5.6.4)."""
+    printable = "".join(character for character in text if " " <= character <= "~")
+    return printable.replace("\\", "\\\\").replace('"', '\\"')

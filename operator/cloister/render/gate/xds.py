@@ -1,0 +1,57 @@
+"""Small words of Envoy's configuration language (v3 API as JSON) that every part of a gate uses."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cloister import sidecar
+
+Object = dict[str, Any]
+
+AUDITOR = "auditor"
+"""Cluster of the auditor in the same pod."""
+ADMIN = "admin"
+"""Cluster of Envoy's own admin interface."""
+
+SOCKET_MODE = 0o660
+
+
+def typed(kind: str, **fields: Any) -> Object:
+    """A message inside an ``Any``: Envoy needs its type spelt out."""
+    return {"@type": f"type.googleapis.com/{kind}", **fields}
+
+
+def named(name: str, kind: str, **fields: Any) -> Object:
+    """An extension: its name, and its configuration."""
+    return {"name": name, "typed_config": typed(kind, **fields)}
+
+
+def exact(value: str) -> Object:
+    """A string matcher."""
+    return {"exact": value}
+
+
+def tcp(port: int) -> Object:
+    """A port of the pod, on IPv4: `::` can't be bound where the kernel has IPv6 off, and the gate would not start."""
+    return {"socket_address": {"address": "0.0.0.0", "port_value": port}}  # noqa: S104 (the pod's own address)
+
+
+def pipe(path: str, *, bound: bool = False) -> Object:
+    """A unix socket; where Envoy binds it, only its group may connect."""
+    return {"pipe": {"path": path} | ({"mode": SOCKET_MODE} if bound else {})}
+
+
+def watched(path: str) -> Object:
+    """A file of the configuration, followed through the ``..data`` symlink that Kubernetes swaps in a mounted
+    ConfigMap (Envoy documentation, "Dynamic resources from the filesystem": a move of the directory's entry)."""
+    return {
+        "path_config_source": {
+            "path": f"{sidecar.GATE_CONFIG_DIR}/{path}",
+            "watched_directory": {"path": sidecar.GATE_CONFIG_DIR},
+        },
+        "resource_api_version": "V3",
+    }
+
+
+def discovery(resources: Sequence[Object]) -> Object:
+    """What a file-based xDS source holds. Equal content needs no version: Envoy compares resources by hash."""
+    return {"resources": list(resources)}

@@ -1,0 +1,52 @@
+"""The order in which objects reach the cluster: deny first, workloads last."""
+
+from enum import IntEnum
+
+from cloister import names
+from cloister.render.meta import Object
+from cloister.zones import Zone
+
+
+class Phase(IntEnum):
+    """An object of a later phase is applied only when what it stands on is in force."""
+
+    DENY = 0
+    IDENTITY = 1
+    STORAGE = 2
+    CONFIG = 3
+    STORES = 4
+    COMPUTE = 5
+
+
+_BY_KIND = {
+    "Namespace": Phase.DENY,
+    "ResourceQuota": Phase.DENY,
+    "ServiceAccount": Phase.IDENTITY,
+    "RoleBinding": Phase.IDENTITY,
+    "ClusterIssuer": Phase.IDENTITY,
+    "PersistentVolumeClaim": Phase.STORAGE,
+    "Service": Phase.STORAGE,
+    "ConfigMap": Phase.CONFIG,
+    "PodDisruptionBudget": Phase.CONFIG,
+    "Job": Phase.COMPUTE,
+    "CronJob": Phase.COMPUTE,
+}
+
+
+def phase(obj: Object) -> Phase:
+    """The phase of a rendered object."""
+    metadata, kind = obj["metadata"], obj["kind"]
+    match kind:
+        case "NetworkPolicy":
+            return Phase.DENY if metadata["name"] == names.DENY_ALL else Phase.IDENTITY
+        case "Certificate":
+            return Phase.IDENTITY if obj["spec"].get("isCA") else Phase.STORAGE
+        case "StatefulSet":
+            return Phase.STORES if metadata["labels"][names.LABEL_ZONE] == Zone.STORAGE else Phase.COMPUTE
+        case _:
+            return _BY_KIND[kind]
+
+
+def within(obj: Object) -> int:
+    """Order inside a phase: a namespace exists before anything is put into it."""
+    return 0 if obj["kind"] == "Namespace" else 1

@@ -1,0 +1,190 @@
+"""What every pod has in common: the gate and the auditor beside the workload, and nothing that any of them could abuse.
+
+Gate and auditor are native sidecars (Kubernetes documentation, "Sidecar Containers"): they start before the workload
+and stop after it, and a Job ends although they run.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cloister import names, sidecar
+from cloister.facts import Facts, Settings
+from cloister.render.auditor import auditor_settings
+from cloister.render.gate import gate_files
+from cloister.render.meta import Object, digest
+from cloister.spec import LLMDeployment
+from cloister.zones import GATE_HEALTH_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT, Component
+
+DRAIN_SECONDS = 15
+"""How long the workload waits at its end while the gate lets requests under way finish."""
+GRACE_SECONDS = 60
+
+_MEMORY = {"medium": "Memory", "sizeLimit": "1Mi"}
+
+
+def pod_template(
+    deployment: LLMDeployment,
+    component: Component,
+    facts: Facts,
+    settings: Settings,
+    *,
+    workload: Object,
+    before: Sequence[Object] = (),
+    volumes: Sequence[Object] = (),
+    **spec: Any,
+) -> Object:
+    """A pod template: gate, then ``before`` (which may use the gate), then auditor, then the workload."""
+    return {
+        "metadata": {
+            "labels": names.owner_labels(deployment.name, deployment.uid)
+            | names.pod_selector(deployment.name, component)
+            | {names.LABEL_ZONE: str(component.zone)},
+            "annotations": {names.ANNOTATION_CONFIG: _config_digest(deployment, component, facts)},
+        },
+        "spec": {
+            "serviceAccountName": str(component),
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            # No DNS: recursive resolution is a tunnel out of any network policy. Nothing listens at this address.
+            "dnsPolicy": "None",
+            "dnsConfig": {"nameservers": ["127.0.0.1"]},
+            "securityContext": {
+                "runAsNonRoot": True,
+                "fsGroup": sidecar.VOLUME_GID,
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "terminationGracePeriodSeconds": GRACE_SECONDS,
+            "initContainers": [_gate(component, settings), *before, _auditor(component, settings)],
+            "containers": [workload],
+            "volumes": [*_shared_volumes(component), *volumes],
+            **spec,
+        },
+    }
+
+
+def restricted(uid: int, gid: int) -> Object:
+    """Pod Security `restricted`, and a read-only root file system besides."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": uid,
+        "runAsGroup": gid,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def resources(cpu: str, memory: str, memory_limit: str) -> Object:
+    """Requests, and a limit of memory only: a limit of CPU would add latency without protecting anyone."""
+    return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": memory_limit}}
+
+
+def mount(volume: str, path: str, *, read_only: bool = False) -> Object:
+    """A volume mount."""
+    return {"name": volume, "mountPath": path} | ({"readOnly": True} if read_only else {})
+
+
+def scratch(volume: str, size: str) -> Object:
+    """An empty directory that is gone with the pod."""
+    return {"name": volume, "emptyDir": {"sizeLimit": size}}
+
+
+def socket_mount(socket: str) -> Object:
+    """The volume of a socket, mounted where the socket lies: one volume for each pair that may talk."""
+    directory = socket.rsplit("/", 1)[0]
+    return mount(socket_volume(socket), directory)
+
+
+def socket_volume(socket: str) -> str:
+    """Name of the volume that holds a socket."""
+    return "run-" + socket.rsplit("/", 2)[1]
+
+
+def probe(port: int, path: str, **timing: int) -> Object:
+    """An HTTP probe by the kubelet."""
+    return {"httpGet": {"port": port, "path": path}} | timing
+
+
+def _gate(component: Component, settings: Settings) -> Object:
+    sockets = [sidecar.ADMIN_SOCKET, sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET]
+    if component is Component.INFERENCE:
+        sockets.append(sidecar.FETCH_SOCKET)
+    return {
+        "name": "gate",
+        "image": settings.gate_image,
+        "restartPolicy": "Always",
+        "command": ["envoy"],
+        "args": [
+            "--config-path",
+            f"{sidecar.GATE_CONFIG_DIR}/envoy.json",
+            "--disable-hot-restart",
+            "--concurrency",
+            "2",
+            "--drain-time-s",
+            str(DRAIN_SECONDS),
+        ],
+        "ports": [
+            {"name": "gate", "containerPort": GATE_PORT},
+            {"name": "gate-health", "containerPort": GATE_HEALTH_PORT},
+        ],
+        "startupProbe": probe(GATE_HEALTH_PORT, "/ready", periodSeconds=1, failureThreshold=60),
+        "readinessProbe": probe(GATE_HEALTH_PORT, "/ready", periodSeconds=5),
+        "resources": resources("100m", "128Mi", "512Mi"),
+        "securityContext": restricted(sidecar.GATE_UID, sidecar.SOCKET_GID),
+        "volumeMounts": [
+            mount("gate-config", sidecar.GATE_CONFIG_DIR, read_only=True),
+            mount("leaf", sidecar.LEAF_DIR, read_only=True),
+            mount("trust", sidecar.BUNDLE_DIR, read_only=True),
+            *(socket_mount(socket) for socket in sockets),
+        ],
+    }
+
+
+def _auditor(component: Component, settings: Settings) -> Object:
+    sockets = [sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET]
+    if component.is_store:
+        sockets.append(sidecar.STORE_SOCKET)
+    return {
+        "name": "auditor",
+        "image": settings.image,
+        "restartPolicy": "Always",
+        "command": ["python", "-m", "cloister.auditor"],
+        "args": [sidecar.AUDITOR_CONFIG],
+        "ports": [
+            {"name": "health", "containerPort": HEALTH_PORT},
+            {"name": "metrics", "containerPort": METRICS_PORT},
+        ],
+        "startupProbe": probe(HEALTH_PORT, "/healthz", periodSeconds=1, failureThreshold=60),
+        "readinessProbe": probe(HEALTH_PORT, "/readyz", periodSeconds=5),
+        "livenessProbe": probe(HEALTH_PORT, "/healthz", periodSeconds=10, failureThreshold=6),
+        "resources": resources("100m", "128Mi", "512Mi"),
+        "securityContext": restricted(sidecar.AUDITOR_UID, sidecar.SOCKET_GID),
+        "volumeMounts": [
+            mount("auditor-config", sidecar.AUDITOR_CONFIG.rsplit("/", 1)[0], read_only=True),
+            mount("journal", sidecar.JOURNAL_DIR),
+            *(socket_mount(socket) for socket in sockets),
+        ],
+    }
+
+
+def _shared_volumes(component: Component) -> list[Object]:
+    sockets = [sidecar.ADMIN_SOCKET, sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET]
+    return [
+        {"name": "gate-config", "configMap": {"name": names.gate_config(component)}},
+        {"name": "auditor-config", "configMap": {"name": names.auditor_config(component)}},
+        # Readable by the gate's own group through fsGroup; no other container mounts it.
+        {"name": "leaf", "secret": {"secretName": names.leaf(component), "defaultMode": 0o440}},
+        {"name": "trust", "configMap": {"name": names.TRUST_BUNDLE}},
+        *({"name": socket_volume(socket), "emptyDir": dict(_MEMORY)} for socket in sockets),
+    ]
+
+
+def _config_digest(deployment: LLMDeployment, component: Component, facts: Facts) -> str:
+    """Changes when something changes that the programs read only at their start, so that pods are replaced.
+
+    Listeners, clusters and certificates are not among it: Envoy follows those files while it runs.
+    """
+    bootstrap = gate_files(deployment, component, facts)["envoy.json"]
+    return digest([bootstrap, auditor_settings(deployment, component).model_dump(mode="json")])

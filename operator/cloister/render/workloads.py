@@ -1,0 +1,228 @@
+"""The model server and the training program, each between the gate and auditor of its own pod."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from cloister import names, sidecar
+from cloister.facts import Facts, Settings
+from cloister.flows import bucket_path
+from cloister.render.meta import Object, child, digest
+from cloister.render.pods import (
+    DRAIN_SECONDS,
+    mount,
+    pod_template,
+    probe,
+    resources,
+    restricted,
+    scratch,
+    socket_mount,
+    socket_volume,
+)
+from cloister.render.storage import journal_claim
+from cloister.spec import LLMDeployment, PodShape, Training, WeightsModel
+from cloister.zones import HEALTH_PORT, Component
+
+_PROBE_SECONDS = 10
+_TEMPORARY = "/tmp"  # noqa: S108 - a volume of its own
+
+
+def inference(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iterator[Object]:
+    """The model server: a StatefulSet, because every replica keeps its own records until they are shipped."""
+    component, spec = Component.INFERENCE, deployment.spec.inference
+    workload = _workload("server", spec) | {
+        "startupProbe": probe(
+            HEALTH_PORT,
+            "/workload",
+            periodSeconds=_PROBE_SECONDS,
+            failureThreshold=-(-spec.health.startup_seconds // _PROBE_SECONDS),
+        ),
+        "readinessProbe": probe(HEALTH_PORT, "/workload", periodSeconds=5),
+        # The gate stops after the workload; until then it lets requests under way finish.
+        "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
+    }
+    before: list[Object] = []
+    volumes = _volumes(spec)
+    if spec.model:
+        workload["volumeMounts"].append(mount("model", spec.model.mount_path, read_only=True))
+        before.append(_fetch(spec.model, settings))
+        volumes += [
+            scratch("model", spec.model.size),
+            {
+                "name": socket_volume(sidecar.FETCH_SOCKET),
+                "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"},
+            },
+        ]
+    template = pod_template(
+        deployment,
+        component,
+        facts,
+        settings,
+        workload=workload,
+        before=before,
+        volumes=volumes,
+        **_placement(spec),
+    )
+    if _replicated(deployment):
+        template["spec"]["topologySpreadConstraints"] = [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": names.pod_selector(deployment.name, component)},
+            }
+        ]
+    stateful_set = child(deployment, "apps/v1", "StatefulSet", str(component), zone=component.zone, component=component)
+    # Left out, the number of replicas belongs to an autoscaler.
+    replicas = {} if spec.replicas is None else {"replicas": spec.replicas}
+    yield stateful_set | {
+        "spec": replicas
+        | {
+            "serviceName": str(component),
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": names.pod_selector(deployment.name, component)},
+            "template": template,
+            "volumeClaimTemplates": [journal_claim(deployment)],
+        }
+    }
+
+
+def disruption_budgets(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iterator[Object]:
+    """One replica at a time, where there are several. A budget over a single pod would only block node drains."""
+    if _replicated(deployment):
+        component = Component.INFERENCE
+        budget = child(
+            deployment,
+            "policy/v1",
+            "PodDisruptionBudget",
+            str(component),
+            zone=component.zone,
+            component=component,
+        )
+        yield budget | {
+            "spec": {
+                "maxUnavailable": 1,
+                "selector": {"matchLabels": names.pod_selector(deployment.name, component)},
+            }
+        }
+
+
+def training(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iterator[Object]:
+    """A CronJob with a schedule; without one, a Job that is named after its content, so each change runs once."""
+    component, spec = Component.TRAINING, deployment.spec.training
+    if not spec:
+        return
+    workload = _workload("training", spec)
+    workload["env"] = [*_s3_environment(), *workload["env"]]
+    template = pod_template(
+        deployment,
+        component,
+        facts,
+        settings,
+        workload=workload,
+        volumes=[*_volumes(spec), {"name": "journal", "persistentVolumeClaim": {"claimName": "journal"}}],
+        restartPolicy="Never",
+        **_placement(spec),
+    )
+    job_spec = {"backoffLimit": 2, "template": template}
+    if spec.schedule:
+        cron_job = child(deployment, "batch/v1", "CronJob", str(component), zone=component.zone, component=component)
+        yield cron_job | {
+            "spec": {
+                "schedule": spec.schedule,
+                "timeZone": "Etc/UTC",
+                "suspend": spec.suspend,
+                "concurrencyPolicy": "Forbid",
+                "successfulJobsHistoryLimit": 3,
+                "failedJobsHistoryLimit": 3,
+                "jobTemplate": {"spec": job_spec},
+            }
+        }
+    else:
+        job = child(deployment, "batch/v1", "Job", _job_name(spec), zone=component.zone, component=component)
+        yield job | {"spec": {**job_spec, "suspend": spec.suspend}}
+
+
+def _job_name(spec: Training) -> str:
+    """Suspending is no change of what runs."""
+    return f"{Component.TRAINING}-{digest(spec.model_dump(mode='json', exclude={'suspend'}), 8)}"
+
+
+def _workload(name: str, spec: PodShape) -> Object:
+    """The user's program: no key, no token, no root, no writable root file system, no network of its own."""
+    mounts = [mount("tmp", _TEMPORARY)]
+    if spec.shared_memory:
+        mounts.append(mount("shared-memory", "/dev/shm"))  # noqa: S108 - a volume of its own
+    if spec.scratch:
+        mounts.append(mount("scratch", spec.scratch.path))
+    container: Object = {
+        "name": name,
+        "image": spec.image,
+        "env": [
+            {"name": "HOME", "value": _TEMPORARY},
+            *({"name": e.name, "value": e.value} for e in spec.env),
+        ],
+        "resources": {
+            kind: dict(amounts)
+            for kind, amounts in (("requests", spec.resources.requests), ("limits", spec.resources.limits))
+            if amounts
+        },
+        "securityContext": restricted(spec.run_as_user, spec.run_as_user),
+        "volumeMounts": mounts,
+    }
+    container |= {"command": list(spec.command)} if spec.command else {}
+    container |= {"args": list(spec.args)} if spec.args else {}
+    return container
+
+
+def _volumes(spec: PodShape) -> list[Object]:
+    volumes = [scratch("tmp", "1Gi")]
+    if spec.shared_memory:
+        volumes.append({"name": "shared-memory", "emptyDir": {"medium": "Memory", "sizeLimit": spec.shared_memory}})
+    if spec.scratch:
+        volumes.append(scratch("scratch", spec.scratch.size))
+    return volumes
+
+
+def _placement(spec: PodShape) -> dict[str, Any]:
+    """Where the pod may run, and by what."""
+    placement: Object = {
+        "runtimeClassName": spec.runtime_class_name,
+        "nodeSelector": dict(spec.node_selector),
+        "tolerations": [
+            {name: value for name, value in t.model_dump(mode="json", by_alias=True).items() if value not in ("", None)}
+            for t in spec.tolerations
+        ],
+        "imagePullSecrets": [{"name": secret.name} for secret in spec.image_pull_secrets],
+    }
+    return {name: value for name, value in placement.items() if value}
+
+
+def _fetch(model: WeightsModel, settings: Settings) -> Object:
+    """Brings the weights before the server starts; when it has ended, nobody in the pod can reach the store."""
+    target = f"{model.mount_path}/{model.object.rsplit('/', 1)[-1]}"
+    wanted = sidecar.Fetch(path=bucket_path(Component.CHECKPOINTS, model.object), sha256=model.sha256, target=target)
+    return {
+        "name": "fetch",
+        "image": settings.image,
+        "command": ["python", "-m", "cloister.jobs.fetch"],
+        "args": [wanted.model_dump_json()],
+        "resources": resources("100m", "64Mi", "256Mi"),
+        "securityContext": restricted(sidecar.FETCH_UID, sidecar.SOCKET_GID),
+        "volumeMounts": [mount("model", model.mount_path), socket_mount(sidecar.FETCH_SOCKET)],
+    }
+
+
+def _s3_environment() -> list[Object]:
+    """Variables by which boto3, s3fs and `aws s3` find the endpoint in their own pod. The auditor that answers there
+    needs no credentials, but S3 clients refuse to start without any."""
+    return [
+        {"name": "AWS_ENDPOINT_URL", "value": f"http://127.0.0.1:{sidecar.S3_PORT}"},
+        {"name": "AWS_REGION", "value": "us-east-1"},
+        {"name": "AWS_ACCESS_KEY_ID", "value": "none"},
+        {"name": "AWS_SECRET_ACCESS_KEY", "value": "none"},
+        {"name": "AWS_EC2_METADATA_DISABLED", "value": "true"},
+    ]
+
+
+def _replicated(deployment: LLMDeployment) -> bool:
+    return (deployment.spec.inference.replicas or 1) > 1
