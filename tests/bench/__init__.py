@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench-*`. Figures are compared within one run of one machine; tests never time anything."""

@@ -1,0 +1,1 @@
+"""`make demo`: Cloister on a real control plane on this machine, told as a story, and left running."""
