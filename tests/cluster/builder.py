@@ -41,9 +41,7 @@ def fetch(files: ModuleFiles) -> Path:
             source = _module_source(files)
             with _staging(target) as staging:
                 for folder in files.folders:
-                    shutil.copytree(
-                        source / folder, Path(staging, files.name, folder), copy_function=shutil.copyfile
-                    )
+                    shutil.copytree(source / folder, Path(staging, files.name, folder), copy_function=shutil.copyfile)
                 _make_writable(Path(staging))  # the module cache, whose modes copytree keeps, is read-only
                 Path(staging, files.name).rename(target)
     return target
@@ -76,9 +74,7 @@ def _build_once(binary: Binary, label: str) -> None:
                 code = watch(process, label, binary.expected_seconds)
                 if code != 0:
                     log.seek(0)
-                    raise BuildError(
-                        f"{' '.join(command)} failed with {code}:\n{''.join(log.readlines()[-30:])}"
-                    )
+                    raise BuildError(f"{' '.join(command)} failed with {code}:\n{''.join(log.readlines()[-30:])}")
             output.rename(target)
 
 

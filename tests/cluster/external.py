@@ -51,9 +51,7 @@ class ExternalCluster:
         try:
             self.kubectl("wait", f"--for=jsonpath={path}", "--timeout=30s", f"csr/{name}")
         except KubectlError as error:
-            raise NotOnThisClusterError(
-                f"the cluster signed no client certificate for {user}: {error}"
-            ) from error
+            raise NotOnThisClusterError(f"the cluster signed no client certificate for {user}: {error}") from error
         signed = base64.b64decode(self.kubectl("get", "csr", name, "-o", f"jsonpath={path}"))
         self.kubectl("delete", "csr", name)
         server, ca = kubeconfigs.cluster_of(self.kubeconfig)

@@ -32,9 +32,7 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
 
 
 @pytest.fixture(scope="session")
-def cluster(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> ControlPlane | ExternalCluster:
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ControlPlane | ExternalCluster:
     """Any cluster with cert-manager: the one named by CLOISTER_TEST_KUBECONFIG, else `control_plane`."""
     if external := ExternalCluster.from_environment(tmp_path_factory.mktemp("users")):
         try:

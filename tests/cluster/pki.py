@@ -56,13 +56,9 @@ class Authority:
         """The authority kept in `<name>.crt` and `<name>.key`, made on first use."""
         if not (directory / f"{name}.key").exists():
             cls.create(f"cloister-test-{name}").pair.write(directory, name)
-        return cls(
-            KeyPair((directory / f"{name}.crt").read_bytes(), (directory / f"{name}.key").read_bytes())
-        )
+        return cls(KeyPair((directory / f"{name}.crt").read_bytes(), (directory / f"{name}.key").read_bytes()))
 
-    def issue(
-        self, common_name: str, organizations: Iterable[str] = (), hosts: Iterable[str] = ()
-    ) -> KeyPair:
+    def issue(self, common_name: str, organizations: Iterable[str] = (), hosts: Iterable[str] = ()) -> KeyPair:
         """A certificate for a server of these hosts, or a client: its name holds its user and groups."""
         issuer = x509.load_pem_x509_certificate(self.pair.certificate)
         signer = serialization.load_pem_private_key(self.pair.key, password=None)
@@ -74,9 +70,7 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         )
         if names := [_general_name(host) for host in hosts]:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -86,9 +80,7 @@ class Authority:
 def signing_key_pair() -> KeyPair:
     """A bare key pair for service-account tokens: `certificate` is the public key."""
     key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return KeyPair(public, _private_pem(key))
 
 
@@ -107,9 +99,7 @@ def write_secret(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     return (
         x509.CertificateBuilder()

@@ -30,9 +30,7 @@ def free(names: Iterable[str]) -> dict[str, int]:
     chosen: dict[str, int] = {}
     for name in names:
         chosen[name] = next(
-            port
-            for port in random.sample(_RANGE, len(_RANGE))
-            if port not in chosen.values() and _is_free(port)
+            port for port in random.sample(_RANGE, len(_RANGE)) if port not in chosen.values() and _is_free(port)
         )
     return chosen
 

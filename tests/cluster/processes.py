@@ -73,9 +73,7 @@ class ProcessTable:
 
     directory: Path
 
-    def start(
-        self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None
-    ) -> Identity:
+    def start(self, name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None) -> Identity:
         """Start a process under a name that is free, and record it."""
         if running := self.find(name):
             raise ProcessError(f"{name} already runs as process {running.pid}")

@@ -1,6 +1,6 @@
 """Ends a control plane when the process that started it is gone, however it went.
 
-It is a process whose standard input is a pipe whose other end only the starting process holds, and which the kernel closes even
+Its standard input is a pipe whose other end only the starting process holds, and which the kernel closes even
 after a SIGKILL. PR_SET_PDEATHSIG would be shorter, but it fires when the starting *thread* ends, and a
 control plane may well be started from a worker thread.
 """

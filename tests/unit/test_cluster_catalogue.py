@@ -35,9 +35,7 @@ def test_key_changes_with_flags_and_package(program: Binary) -> None:
     assert len({catalogue.cache_key(each) for each in [program, *others]}) == 3
 
 
-def test_key_changes_with_the_environment_of_the_build(
-    program: Binary, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_key_changes_with_the_environment_of_the_build(program: Binary, monkeypatch: pytest.MonkeyPatch) -> None:
     before = catalogue.cache_key(program)
     monkeypatch.setitem(catalogue.BUILD_ENVIRONMENT, "CGO_ENABLED", "1")
     assert catalogue.cache_key(program) != before

@@ -25,9 +25,7 @@ def authority() -> Authority:
 
 
 def test_a_server_certificate_is_trusted_for_its_hosts_only(authority: Authority) -> None:
-    leaf = x509.load_pem_x509_certificate(
-        authority.issue("server", hosts=["127.0.0.1", "localhost"]).certificate
-    )
+    leaf = x509.load_pem_x509_certificate(authority.issue("server", hosts=["127.0.0.1", "localhost"]).certificate)
     verify = PolicyBuilder().store(_store(authority)).build_server_verifier
     assert verify(LOOPBACK).verify(leaf, [])[0] == leaf
     assert verify(x509.DNSName("localhost")).verify(leaf, [])[0] == leaf
