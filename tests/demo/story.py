@@ -29,6 +29,13 @@ from tests.installed import install_chart, operator_kubeconfig, start_operator
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "support-bot.yaml"
 ZONES = ("training", "inference", "storage")
 _TIMEOUT = 180.0
+_GVISOR = {
+    "apiVersion": "node.k8s.io/v1",
+    "kind": "RuntimeClass",
+    "metadata": {"name": "gvisor"},
+    "handler": "runsc",
+}
+"""The sandbox that the example asks for."""
 
 
 class Story:
@@ -49,6 +56,7 @@ class Story:
         with self._step("cert-manager installed"):
             self.cluster.install_cert_manager()
             self.cluster.create_storage_class()
+            self.kubectl.apply([_GVISOR])
 
         self._title("2. Cloister, as its users install it")
         with self._step("helm upgrade --install cloister charts/cloister"):

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "operator" / "cloister"
 
-EFFECTFUL = {"auditor", "cli", "controller", "jobs", "journal", "sealing"}
+EFFECTFUL = {"auditor", "cli", "controller", "jobs", "journal", "reference", "sealing"}
 
 # `now()` of any clock, and built-ins that reach outside.
 FORBIDDEN_METHODS = {"now", "today", "utcnow", "getenv", "read_text", "write_text"}
@@ -39,9 +39,7 @@ def impurities(source: str) -> list[str]:
 
 
 def test_every_module_is_either_pure_or_known_to_have_effects() -> None:
-    modules = {
-        path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
-    }
+    modules = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     pure = {name.split(".")[1] for name in pure_modules()} - {"controller"}
     assert modules - {"__init__"} - EFFECTFUL == pure, (
         "name a new module in the purity contract in pyproject.toml, or in EFFECTFUL"
@@ -54,16 +52,10 @@ def test_every_module_is_either_pure_or_known_to_have_effects() -> None:
 
 @pytest.mark.parametrize("module", sorted(pure_modules()))
 def test_pure_modules_call_no_clock_and_no_files(module: str) -> None:
-    found = [
-        f"{path.relative_to(ROOT)} {line}"
-        for path in files_of(module)
-        for line in impurities(path.read_text())
-    ]
+    found = [f"{path.relative_to(ROOT)} {line}" for path in files_of(module) for line in impurities(path.read_text())]
     assert not found
 
 
-@pytest.mark.parametrize(
-    "source", ["datetime.now(UTC)", "open('x')", "dt.date.today()", "def f():\n  print(1)"]
-)
+@pytest.mark.parametrize("source", ["datetime.now(UTC)", "open('x')", "dt.date.today()", "def f():\n  print(1)"])
 def test_impurities_are_found(source: str) -> None:
     assert impurities(source)

@@ -55,7 +55,7 @@ def pod_template(
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "terminationGracePeriodSeconds": GRACE_SECONDS,
-            "initContainers": [_gate(component, settings), *before, _auditor(component, settings)],
+            "initContainers": [_gate(deployment, component, settings), *before, _auditor(component, settings)],
             "containers": [workload],
             "volumes": [*_shared_volumes(component), *volumes],
             **spec,
@@ -107,9 +107,9 @@ def probe(port: int, path: str, **timing: int) -> Object:
     return {"httpGet": {"port": port, "path": path}} | timing
 
 
-def _gate(component: Component, settings: Settings) -> Object:
+def _gate(deployment: LLMDeployment, component: Component, settings: Settings) -> Object:
     sockets = [sidecar.ADMIN_SOCKET, sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET]
-    if component is Component.INFERENCE:
+    if component is Component.INFERENCE and deployment.spec.inference.model:
         sockets.append(sidecar.FETCH_SOCKET)
     return {
         "name": "gate",

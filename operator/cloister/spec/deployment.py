@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
@@ -25,7 +25,7 @@ from cloister.spec.fields import (
 from cloister.spec.identity import Identity
 from cloister.spec.storage import Principal, Storage
 from cloister.spec.unenforced import unenforced
-from cloister.spec.workload import Client, Inference, Training
+from cloister.spec.workload import RESERVED_PORTS, Client, Inference, Training
 from cloister.zones import Zone
 
 MAX_NAME_LENGTH = 40
@@ -82,11 +82,21 @@ _PINNED = (
 )
 
 
+# Not a rule of the field itself: that one would be asked only while the field is there, before and after.
+_TRUST_DOMAIN = (
+    "(has({0}.identity) && has({0}.identity.trustDomain) ? {0}.identity.trustDomain : 'cluster.local')"
+)
+
+
 class Spec(Model):
     """What a platform engineer declares."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
+            cel(
+                f"{_TRUST_DOMAIN.format('self')} == {_TRUST_DOMAIN.format('oldSelf')}",
+                "spec.identity.trustDomain can't change: every identity is made of it",
+            ),
             cel(
                 _PINNED.format("self.inference"),
                 "spec.inference.image must end in @sha256:<digest>, or spec.exceptions must list ZT-04",
@@ -151,6 +161,8 @@ class Spec(Model):
         users = self.identity.users
         if users and not users.mfa.required and not self.excused("ZT-06"):
             yield "spec.identity.users.mfa.required", "false needs an exception for ZT-06"
+        if self.inference.port in RESERVED_PORTS:
+            yield "spec.inference.port", f"{self.inference.port} is taken by gate and auditor: choose another"
         declared = set(self.inference.apis)
         for field, apis in self._api_references():
             for api in sorted(set(apis) - declared):
@@ -165,6 +177,9 @@ class Spec(Model):
             if exception.control not in EXCUSABLE:
                 field = f"spec.exceptions[{index}].control"
                 yield field, f"{exception.control!r} allows none; only {', '.join(EXCUSABLE)}"
+        yield from self._declared_twice()
+
+    def _declared_twice(self) -> Iterator[tuple[str, str]]:
         seen: dict[tuple[str, str], int] = {}
         for index, client in enumerate(self.inference.clients):
             first = seen.setdefault((client.namespace, client.service_account), index)
@@ -292,7 +307,7 @@ def parse(raw: Mapping[str, Any]) -> LLMDeployment:
         # by_name=False: `max_session_age` is not a spelling of maxSessionAge; the API server drops it unread.
         deployment = LLMDeployment.model_validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
-        details = error.errors(include_url=False)
+        details = _without_echoes(error.errors(include_url=False))
         raise SpecError(tuple(problem for detail in details for problem in _problems(detail))) from None
     refused = tuple(Problem(field=field, message=why) for field, why in unenforced(document.value["spec"]))
     if refused:
@@ -315,6 +330,12 @@ def _path(at: str) -> str:
     """A path of the document as the user knows it: what stands in metadata is shown there."""
     at = at.removeprefix(".")
     return f"metadata.{at}" if at.partition(".")[0] in _METADATA else at
+
+
+def _without_echoes(details: Sequence[Any]) -> list[Any]:
+    """pydantic counts only valid items, so a list with a wrong one is also called too short."""
+    wrong = {detail["loc"][:-1] for detail in details if detail["loc"] and isinstance(detail["loc"][-1], int)}
+    return [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in wrong]
 
 
 def _problems(detail: Any) -> Iterator[Problem]:

@@ -46,7 +46,7 @@ class Document:
             case str() | int() | float():
                 return value
             case None:
-                # The API server refuses it too: no field is nullable.
+                # In a file it is a field whose value was forgotten; the API server stores none.
                 self._refuse(at, "is null: give it a value, or leave the field out")
             case _:
                 self._refuse(at, f"a {type(value).__name__} has no place in a Kubernetes object")

@@ -43,11 +43,11 @@ Word = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\x00-\x1f
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
 LabelKey = Annotated[
     str,
-    Field(min_length=1, max_length=317, pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"),
+    Field(min_length=1, max_length=317, pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"),
 ]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=16)]
 
-HttpsUrl = Annotated[str, Field(max_length=512, pattern=r"^https://[a-z0-9.-]+(:[0-9]{1,5})?(/[^\s?#]*)?$")]
+HttpsUrl = Annotated[str, Field(max_length=512, pattern=r"^https://[a-z0-9.-]+(:[0-9]{1,5})?(/[!\"$->@-~]*)?$")]
 HttpPath = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^(/|(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+)$")]
 """An HTTP path as it is after normalisation: no empty segment, none that begins with a dot, nothing encoded."""
 AbsolutePath = Annotated[str, Field(min_length=2, max_length=256, pattern=r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+$")]
@@ -72,11 +72,13 @@ Duration = Annotated[
 ]
 
 Image = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$")]
-DIGEST_SUFFIX = r"@sha256:[0-9a-f]{64}$"
+DIGEST_SUFFIX = "@sha256:[0-9a-f]{64}"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
 ControlId = Annotated[str, Field(pattern=r"^ZT-[0-9]{2}$", max_length=5)]
-CronSchedule = Annotated[str, Field(min_length=9, max_length=100, pattern=r"^(\S+ ){4}\S+$")]
+CronSchedule = Annotated[
+    str, Field(min_length=9, max_length=100, pattern=r"^([0-9A-Za-z*/,?-]+ ){4}[0-9A-Za-z*/,?-]+$")
+]
 
 
 def _quantity(value: object) -> object:
@@ -93,6 +95,7 @@ Quantity = Annotated[
         json_schema_extra={
             "type": None,
             "maxLength": None,
+            "pattern": _QUANTITY_PATTERN,  # pydantic keeps it to itself, after a validator of ours
             "anyOf": [{"type": "integer"}, {"type": "string"}],
             "x-kubernetes-int-or-string": True,
         },
@@ -161,7 +164,7 @@ def seconds(duration: str) -> int:
 
 def is_pinned(image: str) -> bool:
     """Whether an image is named by digest, so that it can't change under its name."""
-    return re.search(DIGEST_SUFFIX, image) is not None
+    return re.search(f"{DIGEST_SUFFIX}\\Z", image) is not None
 
 
 _BINARY = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
@@ -170,7 +173,7 @@ _DECIMAL = {"m": 1, "k": 10**6, "M": 10**9, "G": 10**12, "T": 10**15, "P": 10**1
 
 def milli(quantity: str) -> int:
     """A quantity in thousandths of its unit, for comparison (Kubernetes API conventions, "Quantities")."""
-    number = quantity.rstrip("mkMGTPEi")
+    number = quantity.rstrip("mkKMGTPEi")
     suffix = quantity[len(number) :]
     scale = _DECIMAL[suffix] if suffix in _DECIMAL else _BINARY[suffix] * 1000
     whole, _, fraction = number.partition(".")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cloister.spec.fields import DnsLabel, DnsName, Duration, HttpsUrl, Model, TrustDomain, Word, cel, rules
+from cloister.spec.fields import DnsLabel, DnsName, Duration, HttpsUrl, Model, TrustDomain, Word
 
 
 class IssuerRef(Model):
@@ -91,8 +91,7 @@ class Identity(Model):
 
     trust_domain: TrustDomain = Field(
         "cluster.local",
-        description="SPIFFE trust domain of every identity in this deployment.",
-        json_schema_extra=rules(cel("self == oldSelf", "trustDomain can't change: every identity is made of it")),
+        description="SPIFFE trust domain of every identity in this deployment; it can't change.",
     )
     issuer_ref: IssuerRef | None = Field(None, description="Puts the deployment's own CA under your PKI.")
     certificate_ttl: Annotated[str, Field(pattern=r"^([1-9]|[1-9][0-9]|1[0-5][0-9]|16[0-8])h$", max_length=4)] = Field(

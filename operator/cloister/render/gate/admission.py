@@ -6,10 +6,11 @@ have been granted this method on this path.
 
 from collections.abc import Iterable
 
+from cloister import sidecar
 from cloister.flows import Flow, Grant
 from cloister.render.gate.xds import Object, exact, named
 
-RBAC = "envoy.filters.http.rbac"
+_NAME = "envoy.filters.http.rbac"
 _FILTER = "envoy.extensions.filters.http.rbac.v3.RBAC"
 
 
@@ -20,20 +21,25 @@ def admission(flows: Iterable[Flow], *, anyone: bool = False) -> Object:
         if flow.grants:
             policies[f"{flow.rule.id}-{index:03}"] = {
                 "permissions": [permission(grant, store=_is_store(flow)) for grant in flow.grants],
-                "principals": [{"any": True} if anyone else machine(flow.source.identity)],
+                "principals": [{"any": True} if anyone else _only(flow.source.identity)],
             }
     return rbac(policies)
 
 
-def rbac(policies: Object, *, action: str = "ALLOW", prefix: str = "") -> Object:
+def rbac(policies: Object, *, action: str = "ALLOW") -> Object:
     """An RBAC filter; with ALLOW and no policy it denies everything."""
-    fields = {"rules": {"action": action, "policies": policies}}
-    return named(RBAC, _FILTER, **fields, **({"rules_stat_prefix": prefix} if prefix else {}))
+    return named(_NAME, _FILTER, rules={"action": action, "policies": policies})
 
 
 def machine(identity: str) -> Object:
     """The principal with this SPIFFE ID in its verified certificate."""
     return {"authenticated": {"principal_name": exact(identity)}}
+
+
+def _only(identity: str) -> Object:
+    """The machine with this identity and no second one: a certificate with two is nobody's (X509-SVID, section 2)."""
+    alone = {"header": {"name": sidecar.PEER_HEADER, "string_match": exact(identity)}}
+    return {"and_ids": {"ids": [machine(identity), alone]}}
 
 
 def permission(grant: Grant, *, store: bool) -> Object:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from cloister import sidecar
 from cloister.flows import Flow, Grant
-from cloister.render.gate.admission import RBAC, machine, permission, rbac
+from cloister.render.gate.admission import machine, permission, rbac
 from cloister.render.gate.jwks import public_keys
 from cloister.render.gate.xds import Object, exact, named, typed
 from cloister.spec import LLMDeployment, UserRule, Users
@@ -16,7 +16,7 @@ from cloister.spec import LLMDeployment, UserRule, Users
 JWT = "envoy.filters.http.jwt_authn"
 _PROVIDER = "people"
 _CLAIMS = "claims"
-_MFA_PREFIX = "mfa_"
+_SECOND_FACTOR = "second-factor"
 
 CLOCK_SKEW_SECONDS = 30
 MAX_LIFETIME_SECONDS = 86400
@@ -78,15 +78,13 @@ def step_up(users: Users) -> Object:
     return {
         "mappers": [
             {
+                # RBAC writes its metadata only after its reply (Envoy, rbac_filter.cc), so its details are asked.
                 "filter": {
-                    "metadata_filter": {
-                        "matcher": {
-                            "filter": RBAC,
-                            "path": [{"key": f"{_MFA_PREFIX}enforced_engine_result"}],
-                            "value": {"string_match": exact("denied")},
-                        },
-                        "match_if_key_not_found": False,
-                    }
+                    "extension_filter": named(
+                        "envoy.access_loggers.extension_filters.cel",
+                        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                        expression=f"response.code_details == 'rbac_access_denied_matched_policy[{_SECOND_FACTOR}]'",
+                    )
                 },
                 "status_code": 401,
                 "headers_to_add": [
@@ -130,7 +128,7 @@ def _second_factor(users: Users, speaking: tuple[str, ...]) -> Object:
         "permissions": [{"any": True}],
         "principals": [_all([_one(map(machine, speaking)), {"not_id": strong}])],
     }
-    return rbac({"second-factor": policy}, action="DENY", prefix=_MFA_PREFIX)
+    return rbac({_SECOND_FACTOR: policy}, action="DENY")
 
 
 def _rule(deployment: LLMDeployment, users: Users, rule: UserRule, speaking: tuple[str, ...]) -> Object:
@@ -214,7 +212,8 @@ def _claim(name: str, values: Iterable[str]) -> Object:
 
 def _metadata(path: list[str], value: Object) -> Object:
     keys = [{"key": key} for key in (_CLAIMS, *path)]
-    return {"metadata": {"filter": JWT, "path": keys, "value": value}}
+    matcher = {"filter": JWT, "path": keys, "value": value}
+    return {"sourced_metadata": {"metadata_matcher": matcher, "metadata_source": "DYNAMIC"}}
 
 
 def _all(ids: Iterable[Object]) -> Object:

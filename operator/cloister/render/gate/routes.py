@@ -80,6 +80,6 @@ def _hosts(routes: list[Object]) -> Object:
     return {
         "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}],
         # Nothing behind the gate asks for a credential, so none is handed on; the gate has verified who it is.
-        "request_headers_to_remove": ["authorization", "x-amz-security-token"],
+        "request_headers_to_remove": ["authorization", "x-amz-security-token", "x-envoy-external-address"],
         "response_headers_to_remove": ["server", "x-powered-by"],
     }

@@ -7,7 +7,7 @@ from cloister.render.gate.xds import Object, discovery, named, typed, watched
 
 _LEAF = "leaf"
 _BUNDLE = "bundle"
-_SECRET = "envoy.extensions.transport_sockets.tls.v3.Secret"
+_SDS_TYPE = "envoy.extensions.transport_sockets.tls.v3.Secret"
 _TRANSPORT = "envoy.transport_sockets.tls"
 
 # Forward secrecy and authenticated encryption only; TLS 1.3 has no weak suites to leave out.
@@ -30,7 +30,7 @@ def leaf() -> Object:
         "private_key": {"filename": f"{sidecar.LEAF_DIR}/tls.key"},
         "watched_directory": {"path": sidecar.LEAF_DIR},
     }
-    return discovery([typed(_SECRET, name=_LEAF, tls_certificate=certificate)])
+    return discovery([typed(_SDS_TYPE, name=_LEAF, tls_certificate=certificate)])
 
 
 def bundle() -> Object:
@@ -39,7 +39,7 @@ def bundle() -> Object:
         "trusted_ca": {"filename": f"{sidecar.BUNDLE_DIR}/ca.crt"},
         "watched_directory": {"path": sidecar.BUNDLE_DIR},
     }
-    return discovery([typed(_SECRET, name=_BUNDLE, validation_context=context)])
+    return discovery([typed(_SDS_TYPE, name=_BUNDLE, validation_context=context)])
 
 
 def downstream(identities: Iterable[str]) -> Object:
@@ -78,9 +78,14 @@ def _common(identities: Iterable[str], minimum: str, protocols: list[str]) -> Ob
             "ecdh_curves": list(_CURVES),
         },
         "alpn_protocols": protocols,
-        "tls_certificate_sds_secret_configs": [{"name": _LEAF, "sds_config": watched("leaf.json")}],
+        # Watched where the files are that these name, not where they are themselves: a bundle that is not there yet
+        # is a rejected update to Envoy, which it would not look at again when the bundle comes.
+        "tls_certificate_sds_secret_configs": [{"name": _LEAF, "sds_config": watched("leaf.json", sidecar.LEAF_DIR)}],
         "combined_validation_context": {
             "default_validation_context": {"match_typed_subject_alt_names": allowed},
-            "validation_context_sds_secret_config": {"name": _BUNDLE, "sds_config": watched("bundle.json")},
+            "validation_context_sds_secret_config": {
+                "name": _BUNDLE,
+                "sds_config": watched("bundle.json", sidecar.BUNDLE_DIR),
+            },
         },
     }

@@ -40,13 +40,13 @@ def pipe(path: str, *, bound: bool = False) -> Object:
     return {"pipe": {"path": path} | ({"mode": SOCKET_MODE} if bound else {})}
 
 
-def watched(path: str) -> Object:
-    """A file of the configuration, followed through the ``..data`` symlink that Kubernetes swaps in a mounted
-    ConfigMap (Envoy documentation, "Dynamic resources from the filesystem": a move of the directory's entry)."""
+def watched(path: str, directory: str = sidecar.GATE_CONFIG_DIR) -> Object:
+    """A file of the configuration, read again whenever Kubernetes swaps the ``..data`` symlink of ``directory``
+    (Envoy documentation, `config.core.v3.PathConfigSource`: watched_directory)."""
     return {
         "path_config_source": {
             "path": f"{sidecar.GATE_CONFIG_DIR}/{path}",
-            "watched_directory": {"path": sidecar.GATE_CONFIG_DIR},
+            "watched_directory": {"path": directory},
         },
         "resource_api_version": "V3",
     }
