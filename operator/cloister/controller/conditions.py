@@ -1,0 +1,33 @@
+"""Conditions: read from any object, written to our own (Kubernetes API conventions, "Typical status properties")."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Object = dict[str, Any]
+
+
+def find(obj: Mapping[str, Any], kind: str) -> Object | None:
+    """The condition of a type in an object's status."""
+    for condition in (obj.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == kind:
+            found: Object = condition
+            return found
+    return None
+
+
+def is_ready(obj: Mapping[str, Any]) -> bool:
+    """Whether an object says that it is Ready."""
+    condition = find(obj, "Ready")
+    return condition is not None and condition.get("status") == "True"
+
+
+def merged(previous: Iterable[Mapping[str, Any]], wanted: Iterable[Object], now: str) -> list[Object]:
+    """Conditions with their transition times: the old time stays unless status has flipped."""
+    before = {condition.get("type"): condition for condition in previous}
+    result = []
+    for condition in wanted:
+        old = before.get(condition["type"])
+        flipped = old is None or old.get("status") != condition["status"]
+        time = now if flipped or old is None else old.get("lastTransitionTime", now)
+        result.append(condition | {"lastTransitionTime": time})
+    return result

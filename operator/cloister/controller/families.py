@@ -1,0 +1,182 @@
+"""Pure: what each family's condition says, from the objects that keep its promise."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cloister import names
+from cloister.controller import conditions
+from cloister.controller.outcome import Outcome, Result, State
+from cloister.controls import Family
+from cloister.names import Key, key
+from cloister.spec import LLMDeployment
+
+Object = dict[str, Any]
+Live = Callable[[Key], Object | None]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Status, reason and message of a condition."""
+
+    status: str
+    reason: str
+    message: str
+
+
+Judge = Callable[[LLMDeployment, list[Object], Outcome, Live], Verdict]
+
+
+def _zones(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
+    kinds = {"Namespace", "ResourceQuota", "NetworkPolicy"}
+    policies = [found for found in outcome.results if found[0] in kinds]
+    if outcome.foreign_policies:
+        return Verdict(
+            "False",
+            "ForeignPolicies",
+            f"NetworkPolicies that are not Cloister's may widen a zone: {_list(outcome.foreign_policies)}."
+            " Delete them, or declare the flow in the LLMDeployment",
+        )
+    return _unless(outcome, policies) or Verdict(
+        "True", "Enforced", f"{len(policies)} objects deny everything but the declared flows, both ways, in three zones"
+    )
+
+
+def _identity(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
+    made = [
+        found
+        for found in outcome.results
+        if found[0] in ("ClusterIssuer", "Certificate") or (found[0] == "ConfigMap" and found[2] == names.TRUST_BUNDLE)
+    ]
+    missing = sorted(outcome.missing_namespaces)
+    if missing:
+        return Verdict(
+            "False",
+            "NamespaceMissing",
+            f"declared clients have no namespace to live in: create {_list(missing)}, or remove the clients",
+        )
+    refused = _unless(outcome, [found for found in made if outcome.results[found].state is State.FAILED])
+    certificates = [key(obj) for obj in rendered if obj["kind"] == "Certificate"]
+    waiting = [found for found in certificates if not conditions.is_ready(live(found) or {})]
+    if refused is None and waiting:
+        _, namespace, name = waiting[0]
+        said = conditions.find(live(waiting[0]) or {}, "Ready") or {}
+        why = f" ({said['message']})" if said.get("message") else ""
+        return Verdict(
+            "False",
+            "Issuing",
+            f"{len(certificates) - len(waiting)} of {len(certificates)} certificates are issued;"
+            f" the first that is not: {namespace}/{name}{why}",
+        )
+    return (
+        refused
+        or _unless(outcome, made)
+        or Verdict("True", "Issued", f"all {len(certificates)} certificates are issued by the deployment's own CA")
+    )
+
+
+def _access(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
+    made = [
+        found
+        for found in outcome.results
+        if found[0] in ("ServiceAccount", "RoleBinding") or (found[0] == "ConfigMap" and found[2] != names.TRUST_BUNDLE)
+    ]
+    return _unless(outcome, made) or Verdict(
+        "True", "Minimal", "no workload has a token or a role, and gates admit exactly who is declared"
+    )
+
+
+def _storage(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
+    storage = [
+        key(obj)
+        for obj in rendered
+        if obj["kind"] == "PersistentVolumeClaim"
+        or (obj["kind"] in ("Service", "StatefulSet") and obj["metadata"]["labels"][names.LABEL_ZONE] == "storage")
+    ]
+    return _unless(outcome, storage) or Verdict(
+        "True", "Separated", "three stores, each with its own volume, identity, policy and keys"
+    )
+
+
+def _encryption(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
+    if not outcome.keyrings:
+        return Verdict("False", "KeysFirst", "the stores' keyrings are not made yet")
+    unknown = sorted(name for name, encrypted in outcome.storage_classes.items() if not encrypted)
+    classes = (
+        f" Storage class {_list(unknown)} is not known to encrypt as well: mark it with the annotation"
+        f" {names.GROUP}/encrypted=true if it does"
+        if unknown
+        else ""
+    )
+    return Verdict(
+        "Unknown",
+        "NotProven",
+        f"every store has its own keys; nothing in this version reads a disk to prove it.{classes}",
+    )
+
+
+def _audit(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
+    return Verdict("Unknown", "NoReport", "no auditor reports to the operator in this version")
+
+
+def _proof(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
+    if deployment.spec.excused("ZT-17"):
+        return Verdict("Unknown", "Excepted", "workloads start without proof, by the exception for ZT-17")
+    return Verdict("Unknown", "NoCanary", "this version has no canary that could prove isolation")
+
+
+def _workloads(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
+    workloads = [key(obj) for obj in rendered if obj["kind"] in ("StatefulSet", "Job", "CronJob")]
+    pending = [what for found in workloads for what in _pods(found, live(found))]
+    return (
+        _unless(outcome, workloads)
+        or (Verdict("False", "PodsNotReady", _list(pending)) if pending else None)
+        or Verdict("True", "Running", "every workload runs")
+    )
+
+
+FAMILIES: dict[Family, Judge] = {
+    Family.ZONES_ISOLATED: _zones,
+    Family.ISOLATION_PROVEN: _proof,
+    Family.IDENTITY_ISSUED: _identity,
+    Family.ACCESS_MINIMAL: _access,
+    Family.STORAGE_SEPARATED: _storage,
+    Family.ENCRYPTED_AT_REST: _encryption,
+    Family.AUDIT_RECORDING: _audit,
+    Family.WORKLOADS_READY: _workloads,
+}
+
+
+def _unless(outcome: Outcome, found: Iterable[Key]) -> Verdict | None:
+    """False as long as one of these objects is not in force; a refusal is said before a wait."""
+    results: list[tuple[Key, Result]] = [(one, outcome.results[one]) for one in found if one in outcome.results]
+    open_ones = [(one, result) for one, result in results if not result.in_force]
+    for one, result in sorted(open_ones, key=lambda pair: pair[1].state is not State.FAILED):
+        kind, namespace, name = one
+        where = f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+        return Verdict(
+            "False", result.reason, result.message if where in result.message else f"{where}: {result.message}"
+        )
+    return None
+
+
+def _pods(found: Key, live: Object | None) -> Iterator[str]:
+    """What of a workload does not run yet."""
+    kind, _, name = found
+    status = (live or {}).get("status") or {}
+    if kind == "StatefulSet":
+        wanted = (live or {}).get("spec", {}).get("replicas", 1)
+        ready = status.get("readyReplicas", 0)
+        if ready < wanted:
+            yield f"{name} has {ready} of {wanted} pods ready"
+        elif status.get("updateRevision") != status.get("currentRevision"):
+            yield f"{name} is being updated"
+    elif kind == "Job" and any(
+        one["type"] == "Failed" and one["status"] == "True" for one in status.get("conditions", ())
+    ):
+        yield f"{name} has failed"
+
+
+def _list(items: list[str], most: int = 5) -> str:
+    shown = ", ".join(items[:most])
+    return shown if len(items) <= most else f"{shown} and {len(items) - most} more"

@@ -1,0 +1,254 @@
+"""What rendering must know of the cluster, and what is in the way of knowing it."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+
+from cloister import names
+from cloister.controller import errors
+from cloister.controller.cluster import Cluster, Object
+from cloister.controller.conditions import is_ready
+from cloister.controller.observed import Observed
+from cloister.controller.outcome import Obstacle, Outcome
+from cloister.controls import Family
+from cloister.facts import Facts
+from cloister.flows import components, outside
+from cloister.spec import LLMDeployment
+from cloister.spec.identity import ConfigMapRef
+from cloister.zones import Component, Zone
+
+CA_GENERATION = 1
+_JWKS_SECONDS = 60
+"""How old a JWKS document may be before its ConfigMap, which is not ours and not watched, is read again."""
+_ASYMMETRIC = {"RSA", "EC", "OKP"}
+_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+_ENCRYPTED_CLASS = f"{names.GROUP}/encrypted"
+_ENCRYPTION_PARAMETERS = ("encrypted", "kmsKeyId", "disk-encryption-kms-key", "diskEncryptionSetID", "secure")
+"""Parameters by which common CSI drivers (EBS, GCE PD, Azure Disk, Longhorn, Portworx) are told to encrypt."""
+
+
+@dataclass
+class _Remembered:
+    """The last good answers for one deployment: what runs stays as it is while a source is away."""
+
+    trust_bundle: str | None = None
+    jwks: str | None = None
+    jwks_problem: str | None = None
+    jwks_source: ConfigMapRef | None = None
+    jwks_read: float = -_JWKS_SECONDS
+
+
+class Gatherer:
+    """Collects facts. Only the JWKS ConfigMap is asked for; the rest is in the cache."""
+
+    def __init__(self, cluster: Cluster, observed: Observed, cert_manager_namespace: str) -> None:
+        self._cluster = cluster
+        self._observed = observed
+        self._cert_manager_namespace = cert_manager_namespace
+        self._remembered: dict[str, _Remembered] = {}
+
+    async def facts(self, deployment: LLMDeployment, outcome: Outcome) -> Facts:
+        """The facts, as far as they are known; what is wrong with their sources goes into the outcome."""
+        memory = self._remembered.setdefault(deployment.uid, _Remembered())
+        memory.trust_bundle = self._trust_bundle(deployment) or memory.trust_bundle
+        if not self._observed.cert_manager_served():
+            outcome.obstacles.append(_CERT_MANAGER_MISSING)
+        outcome.obstacles += self._storage_classes(deployment, outcome)
+        outcome.missing_namespaces = {
+            peer.namespace
+            for peer in outside(deployment)
+            if self._observed.get(("Namespace", "", peer.namespace)) is None
+        }
+        await self._jwks(deployment, memory, outcome)
+        return Facts(
+            ca_generation=CA_GENERATION,
+            trust_bundle=memory.trust_bundle,
+            cluster_ips=dict(self._cluster_ips(deployment)),
+            jwks=memory.jwks,
+        )
+
+    def forget(self, uid: str) -> None:
+        """A deployment is gone."""
+        self._remembered.pop(uid, None)
+
+    def _cluster_ips(self, deployment: LLMDeployment) -> Iterator[tuple[Component, str]]:
+        for component in receivers(deployment):
+            service = self._observed.get(("Service", names.namespace(deployment.name, component.zone), str(component)))
+            address = (service or {}).get("spec", {}).get("clusterIP")
+            if address:
+                yield component, address
+
+    def _trust_bundle(self, deployment: LLMDeployment) -> str | None:
+        """The CA's certificate from the newest request that cert-manager has answered: the Secret is never read."""
+        name = names.ca(deployment.name, CA_GENERATION)
+        authority = self._observed.get(("Certificate", self._cert_manager_namespace, name))
+        if authority is None:
+            return None
+        answered = [
+            request
+            for request in self._observed.of_kind("CertificateRequest", self._cert_manager_namespace).values()
+            if _made_for(request, authority) and is_ready(request)
+        ]
+        for request in sorted(answered, key=_revision, reverse=True):
+            certificate = _authority_certificate(request["status"].get("certificate", ""))
+            if certificate:
+                return certificate
+        return None
+
+    async def _jwks(self, deployment: LLMDeployment, memory: _Remembered, outcome: Outcome) -> None:
+        users = deployment.spec.identity.users
+        if users is None:
+            memory.jwks = None
+            return
+        source = users.jwks.config_map_ref
+        now = time.monotonic()
+        if source != memory.jwks_source or now - memory.jwks_read >= _JWKS_SECONDS or memory.jwks_problem:
+            memory.jwks_source, memory.jwks_read = source, now
+            try:
+                memory.jwks, memory.jwks_problem = await self._read_jwks(source), None
+            except _JwksError as error:
+                memory.jwks_problem = str(error)
+        outcome.recheck_after = _JWKS_SECONDS
+        if memory.jwks_problem:
+            keeps = "; the keys read before stay in force" if memory.jwks else "; nobody is admitted until then"
+            outcome.obstacles.append(Obstacle(Family.ACCESS_MINIMAL, "JwksUnusable", f"{memory.jwks_problem}{keeps}"))
+
+    async def _read_jwks(self, source: ConfigMapRef) -> str:
+        where = f"ConfigMap {source.namespace}/{source.name}"
+        try:
+            found = await self._cluster.get("ConfigMap", source.name, source.namespace)
+        except errors.NotFoundError:
+            raise _JwksError(
+                f"{where} does not exist: create it with the identity provider's JWKS document under {source.key!r}"
+            ) from None
+        text = found.get("data", {}).get(source.key)
+        if text is None:
+            there = ", ".join(sorted(found.get("data", {}))) or "nothing"
+            raise _JwksError(f"{where} has no key {source.key!r} (it has {there})")
+        problem = jwks_problem(text)
+        if problem:
+            raise _JwksError(f"{where}, key {source.key!r}: {problem}")
+        return str(text)
+
+    def _storage_classes(self, deployment: LLMDeployment, outcome: Outcome) -> Iterator[Obstacle]:
+        classes = self._observed.of_kind("StorageClass")
+        default = next((name for name in sorted(classes) if _is_default(classes[name])), None)
+        there = ", ".join(sorted(classes)) or "none"
+        for component, store in deployment.spec.storage.by_component().items():
+            bound = self._claim_class(deployment, component)
+            name = bound or store.storage_class_name or default
+            if name is not None and name in classes:
+                outcome.storage_classes[name] = encrypts(classes[name])
+            elif bound:
+                continue  # its volume is there, whatever became of the class
+            elif name is None:
+                yield Obstacle(
+                    Family.STORAGE_SEPARATED,
+                    "StorageClassNotFound",
+                    f"spec.storage names no storageClassName for {component} and the cluster has no default class:"
+                    f" name one of those that exist ({there}), or mark one as default",
+                )
+            else:
+                yield Obstacle(
+                    Family.STORAGE_SEPARATED,
+                    "StorageClassNotFound",
+                    f"storage class {name!r} of {component} does not exist: create it (those that exist: {there})",
+                )
+
+    def _claim_class(self, deployment: LLMDeployment, component: Component) -> str | None:
+        claim = self._observed.get(
+            ("PersistentVolumeClaim", names.namespace(deployment.name, Zone.STORAGE), str(component))
+        )
+        bound = claim and claim.get("spec", {}).get("volumeName")
+        return claim["spec"].get("storageClassName") if claim and bound else None
+
+
+_CERT_MANAGER_MISSING = Obstacle(
+    Family.IDENTITY_ISSUED,
+    "CertManagerMissing",
+    "cert-manager is not installed: install it (https://cert-manager.io/docs/installation/)."
+    " Identities are issued as soon as its CRDs are there; until then nothing is let through",
+)
+
+
+class _JwksError(Exception):
+    """The JWKS document can't be used, and why."""
+
+
+def receivers(deployment: LLMDeployment) -> tuple[Component, ...]:
+    """Components with a Service: whatever others reach."""
+    return tuple(component for component in components(deployment) if component is not Component.TRAINING)
+
+
+def missing(deployment: LLMDeployment, facts: Facts) -> list[str]:
+    """What gate and auditor configurations need and nobody has answered yet."""
+    wanted = []
+    if facts.trust_bundle is None:
+        wanted.append("the deployment's CA certificate")
+    wanted += [
+        f"the address of Service {component}"
+        for component in receivers(deployment)
+        if component not in facts.cluster_ips
+    ]
+    if deployment.spec.identity.users and facts.jwks is None:
+        wanted.append("the identity provider's keys (JWKS)")
+    return wanted
+
+
+def jwks_problem(text: str) -> str | None:
+    """What is wrong with a JWKS document (RFC 7517), or None. Symmetric keys would let every reader forge tokens."""
+    try:
+        document: Any = json.loads(text)
+    except ValueError as error:
+        return f"is not JSON: {error}"
+    keys = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(keys, list) or not keys:
+        return 'has no "keys": it must be a JWKS document (RFC 7517)'
+    for index, one in enumerate(keys):
+        kind = one.get("kty") if isinstance(one, dict) else None
+        if kind not in _ASYMMETRIC:
+            return f"keys[{index}].kty is {kind!r}: only RSA, EC and OKP keys can be trusted"
+        if "d" in one:
+            return f"keys[{index}] is a private key: publish public keys only"
+    return None
+
+
+def encrypts(storage_class: Object) -> bool:
+    """Whether a storage class is known to encrypt: by its driver's parameters, or by an administrator's annotation."""
+    if storage_class["metadata"].get("annotations", {}).get(_ENCRYPTED_CLASS) == "true":
+        return True
+    parameters = storage_class.get("parameters") or {}
+    return any(str(parameters.get(name, "false")).lower() not in ("false", "") for name in _ENCRYPTION_PARAMETERS)
+
+
+def _is_default(storage_class: Object) -> bool:
+    return bool(storage_class["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true")
+
+
+def _made_for(request: Object, certificate: Object) -> bool:
+    metadata = request["metadata"]
+    return metadata.get("annotations", {}).get("cert-manager.io/certificate-name") == certificate["metadata"][
+        "name"
+    ] and any(owner.get("uid") == certificate["metadata"]["uid"] for owner in metadata.get("ownerReferences", ()))
+
+
+def _revision(request: Object) -> tuple[int, str]:
+    metadata = request["metadata"]
+    revision = metadata.get("annotations", {}).get("cert-manager.io/certificate-revision", "0")
+    return (int(revision) if revision.isdigit() else 0), metadata["creationTimestamp"]
+
+
+def _authority_certificate(encoded: str) -> str | None:
+    """PEM of a CA certificate; None for anything else, which must never become a trust anchor."""
+    try:
+        pem = base64.b64decode(encoded, validate=True)
+        certificates = x509.load_pem_x509_certificates(pem)
+        constraints = certificates[0].extensions.get_extension_for_class(x509.BasicConstraints)
+    except (ValueError, IndexError, x509.ExtensionNotFound):
+        return None
+    return pem.decode() if constraints.value.ca else None

@@ -1,0 +1,116 @@
+"""Pure: what must be in force before an object may be written. Deny comes first, workloads last.
+
+A hold on *creation* leaves what runs up to date: holding back an update would loosen nothing, but would keep an old
+policy's workload from its new configuration.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from cloister import names
+from cloister.controller.conditions import is_ready
+from cloister.controller.observed import Object
+from cloister.controller.outcome import Outcome, Result, State
+from cloister.names import Key, key
+from cloister.render.phases import Phase, phase
+from cloister.spec import LLMDeployment
+from cloister.zones import Component
+
+PROOF = "ZT-17"
+
+_FOUNDATION = {"Namespace", "ResourceQuota", "NetworkPolicy", "ServiceAccount", "RoleBinding"}
+"""If one of these can't be put in force, nothing that stands on it is written."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Why an object is not written now."""
+
+    reason: str
+    message: str
+    creation_only: bool = False
+
+    def result(self) -> Result:
+        """The hold as the object's result."""
+        return Result(State.HELD, self.reason, self.message)
+
+
+def hold(
+    deployment: LLMDeployment,
+    obj: Object,
+    outcome: Outcome,
+    missing_facts: list[str],
+    observed: Callable[[Key], Object | None],
+) -> Hold | None:
+    """The first thing that this object still waits for."""
+    at = phase(obj)
+    if at > Phase.DENY and (broken := _broken_foundation(outcome)):
+        return Hold("PoliciesFirst", f"waits for {broken}")
+    if obj["kind"] == "PersistentVolumeClaim" and not outcome.keyrings:
+        return Hold(
+            "KeysFirst", "waits for the stores' keyrings: a volume never exists before its keys", creation_only=True
+        )
+    if at >= Phase.CONFIG and missing_facts:
+        return Hold("WaitingForFacts", f"waits for {', '.join(missing_facts)}")
+    if at >= Phase.STORES:
+        return _workload(deployment, obj, at, outcome, observed)
+    return None
+
+
+def _workload(
+    deployment: LLMDeployment, obj: Object, at: Phase, outcome: Outcome, observed: Callable[[Key], Object | None]
+) -> Hold | None:
+    config = _not_in_force(outcome, lambda found: found[0] == "ConfigMap")
+    if config:
+        return Hold("ConfigurationFirst", f"waits for {config}")
+    if not outcome.keyrings:
+        return Hold("KeysFirst", "waits for the stores' keyrings", creation_only=True)
+    component = Component(obj["metadata"]["labels"][names.LABEL_COMPONENT])
+    leaf = observed(("Certificate", obj["metadata"]["namespace"], names.leaf(component)))
+    if leaf is None or not is_ready(leaf):
+        return Hold("CertificateFirst", f"waits for the certificate of {component}", creation_only=True)
+    if at is Phase.COMPUTE:
+        stores = _not_in_force(outcome, lambda found: found[0] == "StatefulSet" and found[1].endswith("-storage"))
+        if stores:
+            return Hold("StoresFirst", f"waits for {stores}", creation_only=True)
+        if not deployment.spec.excused(PROOF):
+            return Hold(
+                "WaitingForProof",
+                "waits for proof that its zone is isolated. This version has no canary that could give it: add an"
+                f" exception for {PROOF} to spec.exceptions to start without proof",
+                creation_only=True,
+            )
+    return None
+
+
+def _broken_foundation(outcome: Outcome) -> str | None:
+    return _not_in_force(outcome, lambda found: found[0] in _FOUNDATION)
+
+
+def _not_in_force(outcome: Outcome, among: Callable[[Key], bool]) -> str | None:
+    broken = (found for found, result in outcome.results.items() if among(found) and not result.in_force)
+    return next((f"{kind} {namespace}/{name}".replace(" /", " ") for kind, namespace, name in broken), None)
+
+
+def by_phase(rendered: Iterable[Object]) -> dict[Phase, list[list[Object]]]:
+    """The objects of each phase, in batches that may be written at the same time: namespaces before the rest."""
+    phases: dict[Phase, list[list[Object]]] = {at: [[], []] for at in Phase}
+    for obj in rendered:
+        phases[phase(obj)][0 if obj["kind"] == "Namespace" else 1].append(obj)
+    return phases
+
+
+def prunable(deployment: LLMDeployment, obj: Object, wanted: set[Key]) -> bool:
+    """Whether an object is ours, is not wanted any more, and may go. Data, keys and whole zones never do."""
+    metadata = obj["metadata"]
+    mine = {deployment.uid} | ({deployment.spec.adopt} if deployment.spec.adopt else set())
+    return (
+        key(obj) not in wanted
+        and obj["kind"] not in ("Namespace", "PersistentVolumeClaim", "Secret", "CertificateRequest")
+        and metadata["labels"].get(names.LABEL_OWNER) in mine
+        and "deletionTimestamp" not in metadata
+        # What a controller has made of ours (the Jobs of a CronJob) carries our labels and is its business.
+        and not any(
+            owner.get("controller") and owner.get("uid") not in mine for owner in metadata.get("ownerReferences", ())
+        )
+    )

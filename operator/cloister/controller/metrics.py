@@ -1,0 +1,16 @@
+"""What the operator counts, for Prometheus."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECONCILE_SECONDS = Histogram(
+    "cloister_reconcile_duration_seconds",
+    "Time of one pass over one LLMDeployment",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+RECONCILE_ERRORS = Counter("cloister_reconcile_errors", "Passes that ended in an error", ["reason"])
+QUEUE_DEPTH = Gauge("cloister_queue_depth", "LLMDeployments that wait for a worker")
+DRIFT_REPAIRED = Counter("cloister_drift_repaired", "Objects restored after others changed or deleted them", ["kind"])
+API_WRITES = Counter("cloister_api_writes", "Writes sent to the API server", ["verb", "kind"])
+IS_LEADER = Gauge("cloister_is_leader", "1 while this process is the one that writes")
+DEPLOYMENTS = Gauge("cloister_deployments", "LLMDeployments that are known")
+LAST_EVENT = Gauge("cloister_last_watch_event_timestamp_seconds", "When the last watch event arrived")

@@ -1,0 +1,73 @@
+"""What one pass over a deployment found and did: the input of its status. Plain data."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from cloister.controls import Family
+from cloister.names import Key
+
+
+class State(StrEnum):
+    """How one rendered object stands at the end of a pass."""
+
+    IN_FORCE = "in force"
+    HELD = "held"
+    """Not written yet: something else must come first."""
+    FAILED = "failed"
+    """The API server refused it, or it belongs to somebody else."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One object's state, with a reason for programs and a message for people when it is not in force."""
+
+    state: State
+    reason: str = ""
+    message: str = ""
+
+    @property
+    def in_force(self) -> bool:
+        """Whether the cluster holds exactly what was rendered."""
+        return self.state is State.IN_FORCE
+
+
+IN_FORCE = Result(State.IN_FORCE)
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Something in the way that a person, or time, must remove."""
+
+    family: Family
+    """The condition that it spoils."""
+    reason: str
+    message: str
+    stalled: bool = False
+    """Whether nothing but a person's act can remove it."""
+
+
+@dataclass(frozen=True)
+class Repair:
+    """An object that others had changed or deleted, and that was restored."""
+
+    key: Key
+    what: str
+
+
+@dataclass
+class Outcome:
+    """Everything that a pass learnt."""
+
+    results: dict[Key, Result] = field(default_factory=dict)
+    obstacles: list[Obstacle] = field(default_factory=list)
+    repairs: list[Repair] = field(default_factory=list)
+    foreign_policies: list[str] = field(default_factory=list)
+    """`namespace/name` of NetworkPolicies in a zone that are not ours."""
+    missing_namespaces: set[str] = field(default_factory=set)
+    """Namespaces that clients are declared in, but that do not exist."""
+    keyrings: bool = False
+    """Whether every store has its keys."""
+    storage_classes: dict[str, bool] = field(default_factory=dict)
+    """Storage class of each claim -> whether it is known to encrypt."""
+    recheck_after: float | None = None
+    """Seconds after which something that is not watched must be looked at again."""

@@ -1,0 +1,86 @@
+"""Writes status once a pass and only on change, and tells as Events what has changed in it."""
+
+import socket
+import time
+from datetime import UTC, datetime
+
+import structlog
+
+from cloister.controller import conditions, errors, events
+from cloister.controller.cluster import Cluster, Object
+from cloister.controller.observed import Observed
+from cloister.controller.status import View, build
+
+log = structlog.get_logger(__name__)
+
+_SPACING_SECONDS = 10.0
+"""Good news of a deployment that still converges may wait this long, so that converging costs few writes."""
+
+
+class Reporter:
+    """The only writer of status and Events."""
+
+    def __init__(self, cluster: Cluster, observed: Observed) -> None:
+        self._cluster = cluster
+        self._observed = observed
+        self._instance = socket.gethostname()[:128]
+        self._written: dict[str, float] = {}
+        self._settled: dict[str, bool] = {}
+
+    async def report(self, view: View) -> float | None:
+        """Write what is new. Returns after how many seconds something that was put off is due."""
+        status, previous = build(view), view.previous
+        if status == previous:
+            return None
+        uid = view.raw["metadata"]["uid"]
+        settled = view.settled()
+        age = time.monotonic() - self._written.get(uid, -_SPACING_SECONDS)
+        urgent = _urgent(previous, status) or (settled and not self._settled.get(uid, False))
+        if not urgent and age < _SPACING_SECONDS:
+            return _SPACING_SECONDS - age
+        try:
+            removed = dict.fromkeys(previous.keys() - status.keys())
+            written = await self._cluster.patch_status(view.raw, status | removed)
+        except errors.NotFoundError:
+            return None  # deleted meanwhile
+        self._observed.put(written)
+        self._written[uid], self._settled[uid] = time.monotonic(), settled
+        for notice in events.notices(previous, status):
+            await self._post(view.raw, notice)
+        return None
+
+    async def farewell(self, raw: Object, cert_manager_namespace: str) -> None:
+        """Say what a deleted deployment leaves behind."""
+        retained = raw.get("spec", {}).get("deletionPolicy", "Retain") != "Delete"
+        await self._post(raw, events.farewell(raw["metadata"]["name"], retained, cert_manager_namespace))
+
+    def forget(self, uid: str) -> None:
+        """A deployment is gone."""
+        self._written.pop(uid, None)
+        self._settled.pop(uid, None)
+
+    async def _post(self, raw: Object, notice: events.Notice) -> None:
+        """An Event that can't be posted is logged: it must not stop what it speaks of."""
+        try:
+            await self._cluster.post_event(events.event(raw, notice, datetime.now(UTC), self._instance))
+        except errors.ApiError as error:
+            log.warning("event not posted", reason=notice.reason, note=notice.note, error=error.message)
+
+
+def _urgent(before: Object, after: Object) -> bool:
+    """A first word, a new generation, bad news, and the end of a stall are told at once."""
+    if before.get("observedGeneration") != after["observedGeneration"]:
+        return True
+    if before.get("phase") != after["phase"]:
+        return True
+    for condition in after["conditions"]:
+        old = conditions.find({"status": before}, condition["type"])
+        if old is None:
+            return True
+        was, now = old["status"], condition["status"]
+        if condition["type"] == "Reconciling" or was == now:
+            continue
+        if condition["type"] in ("Ready", "Stalled") or was == "True":
+            return True
+    stalled, known = (conditions.find({"status": one}, "Stalled") or {} for one in (after, before))
+    return stalled.get("reason") != known.get("reason")
