@@ -1,0 +1,107 @@
+"""`cloister map`: who may reach what, and how, from the same flows that policies and gates are made of."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.text import Text
+
+from cloister.cli.output import table
+from cloister.flows import Flow, Grant, Peer, components, flows, peer
+from cloister.spec import LLMDeployment, UserRule
+from cloister.zones import Zone
+
+
+def as_table(deployment: LLMDeployment) -> Iterator[Text | str]:
+    """One row for each thing that may be done; below it, the rules for people."""
+    header = ("FROM", "TO", "PORT", "MAY", "PROOF")
+    yield from table(header, _rows(deployment))
+    users = deployment.spec.identity.users
+    if users and deployment.speaks_for_people():
+        yield ""
+        rules = (_rule(rule) for rule in users.rules)
+        factor = " or ".join(users.mfa.amr + users.mfa.acr) if users.mfa.required else "not required"
+        yield f"People of {users.issuer}, second factor: {factor}"
+        yield from table(("ROLES", "APIS", "COUNTRIES", "DEVICE"), rules)
+    yield ""
+    yield "Everything else is denied, in both directions."
+
+
+def _rows(deployment: LLMDeployment) -> Iterator[tuple[str, ...]]:
+    for flow in flows(deployment):
+        proof = "certificate and person's token" if flow.people else "certificate"
+        ends = _end(flow.source), _end(flow.target), str(flow.port)
+        for grant in flow.grants:
+            yield *ends, _may(grant), proof
+        if not flow.grants:
+            yield *ends, "nothing: no API is given to it", proof
+
+
+def _end(end: Peer) -> str:
+    narrowed = "" if end.component else "".join(f" {key}={value}" for key, value in sorted(end.pods.items()))
+    return f"{end.namespace}/{end.service_account}{narrowed and f' [{narrowed.strip()}]'}"
+
+
+def _may(grant: Grant) -> str:
+    where = " ".join((*grant.paths, *(f"{prefix}*" for prefix in grant.prefixes)))
+    only_new = " (new objects only)" if grant.new_objects_only else ""
+    return f"{','.join(grant.methods)} {where}{only_new}"
+
+
+def _rule(rule: UserRule) -> tuple[str, ...]:
+    device = "managed" if rule.managed_device else "any"
+    return ", ".join(rule.roles), ", ".join(rule.apis), " ".join(rule.countries) or "any", device
+
+
+def as_data(deployment: LLMDeployment) -> dict[str, Any]:
+    """The map for programs."""
+    return {"deployment": deployment.name, "flows": [_flow(flow) for flow in flows(deployment)]}
+
+
+def _flow(flow: Flow) -> dict[str, Any]:
+    return {
+        "rule": flow.rule.id,
+        "from": _peer(flow.source),
+        "to": _peer(flow.target),
+        "port": flow.port,
+        "people": flow.people,
+        "grants": [
+            {
+                "api": grant.api or None,
+                "methods": list(grant.methods),
+                "paths": list(grant.paths),
+                "prefixes": list(grant.prefixes),
+                "newObjectsOnly": grant.new_objects_only,
+            }
+            for grant in flow.grants
+        ],
+    }
+
+
+def _peer(end: Peer) -> dict[str, Any]:
+    return {
+        "namespace": end.namespace,
+        "serviceAccount": end.service_account,
+        "identity": end.identity,
+        "pods": dict(sorted(end.pods.items())),
+    }
+
+
+def as_mermaid(deployment: LLMDeployment) -> str:
+    """The map as a Mermaid flowchart. Every label is a name that Kubernetes allows: none needs escaping."""
+    every = flows(deployment)
+    ours = [peer(deployment, component) for component in components(deployment)]
+    outside = sorted({flow.source.identity: flow.source for flow in every if not flow.source.component}.items())
+    ids = {end.identity: str(end.component) for end in ours}
+    ids |= {identity: f"outside-{number}" for number, (identity, _) in enumerate(outside, 1)}
+    lines = ["flowchart LR"]
+    lines += [f'  {ids[identity]}(["{end.namespace}/{end.service_account}"])' for identity, end in outside]
+    for zone in Zone:
+        members = [end for end in ours if end.component and end.component.zone is zone]
+        lines.append(f'  subgraph {zone}-zone["{deployment.name}-{zone}"]')
+        lines += [f'    {ids[end.identity]}["{end.service_account}"]' for end in members]
+        lines.append("  end")
+    for flow in every:
+        arrow = "-.->" if flow.rule.id == "journal" else "-->"
+        label = ", ".join(filter(None, (grant.api for grant in flow.grants))) or flow.rule.id
+        lines.append(f'  {ids[flow.source.identity]} {arrow}|"{label}"| {ids[flow.target.identity]}')
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,93 @@
+"""Reads LLMDeployments from the cluster, with the user's own kubeconfig."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import yaml
+
+from cloister import names
+from cloister.cli.documents import Document
+from cloister.cli.errors import UserError
+
+_TIMEOUT = (5, 20)
+"""Seconds to connect and to read: a cluster that is away says so soon."""
+
+
+class Cluster:
+    """The cluster of one kubeconfig context."""
+
+    def __init__(self, context: str | None, kubeconfig: str | None) -> None:
+        # Imported here: the client takes half a second to load, which `lint` and `render` need not wait for.
+        from kubernetes import client, config  # noqa: PLC0415
+
+        settings = client.Configuration()
+        try:
+            load: Callable[..., None] = config.load_kube_config
+            load(kubeconfig, context, settings, persist_config=False)
+        except config.ConfigException as error:
+            hint = "name one with --kubeconfig and --context, or set KUBECONFIG"
+            raise UserError(f"kubeconfig: {str(error).rstrip('.')}: {hint}") from None
+        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+            # A broken file makes the loader stumble where it happens to stand.
+            raise UserError(f"kubeconfig: can't be read: {error}") from None
+        settings.retries = 0
+        self._server = settings.host
+        self._api = client.CustomObjectsApi(client.ApiClient(settings))
+
+    def get(self, name: str) -> Document:
+        """One deployment."""
+        raw = self._call("get_cluster_custom_object", f"{names.PLURAL} {name!r}", name=name)
+        return Document(self._server, raw)
+
+    def all(self) -> list[Document]:
+        """Every deployment, by name."""
+        answer = self._call("list_cluster_custom_object", names.PLURAL)
+        # Items of a list carry neither kind nor version where an older API server sends them.
+        found = [{"apiVersion": names.API_VERSION, "kind": names.KIND, **item} for item in answer["items"]]
+        return [Document(self._server, raw) for raw in sorted(found, key=lambda raw: raw["metadata"]["name"])]
+
+    def _call(self, method: str, what: str, **arguments: str) -> Mapping[str, Any]:
+        from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        try:
+            answer: Mapping[str, Any] = getattr(self._api, method)(
+                group=names.GROUP,
+                version=names.VERSION,
+                plural=names.PLURAL,
+                _request_timeout=_TIMEOUT,
+                **arguments,
+            )
+        except ApiException as error:
+            raise UserError(_explained(error.status, error.body, what, self._server)) from None
+        except (HTTPError, OSError) as error:
+            hint = "is this the right context? (`kubectl config current-context`)"
+            raise UserError(f"{self._server}: can't be reached: {_cause(error)}; {hint}") from None
+        return answer
+
+
+def _explained(status: int | None, body: str | None, what: str, server: str) -> str:
+    match status:
+        case 401:
+            return f"{server}: does not know you (401): sign in again, or choose another --context"
+        case 403:
+            return f"{server}: you may not read {names.PLURAL}.{names.GROUP} (403): ask for get and list on them"
+        case 404 if "page not found" in (body or ""):
+            return f"{server}: knows no {names.PLURAL}.{names.GROUP}: Cloister is not installed there"
+        case 404:
+            return f"{server}: has no {what}"
+    try:
+        message = json.loads(body or "")["message"]
+    except (ValueError, KeyError, TypeError):
+        message = "no reason given"
+    return f"{server}: answered {status}: {message}"
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason of urllib3's nested errors, in its own words."""
+    reason = getattr(error, "reason", None)
+    while isinstance(reason, BaseException):
+        error, reason = reason, getattr(reason, "reason", None)
+    text = str(error.__cause__ or error)
+    return text.rpartition(": ")[2] or type(error).__name__

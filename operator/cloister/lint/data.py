@@ -1,0 +1,165 @@
+"""CL4nn: what flows into, out of and between the stores."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from cloister.lint.finding import Hit, Rule, Severity
+from cloister.spec import LLMDeployment, Writer
+
+
+def _below(key: str, prefixes: Sequence[str]) -> bool:
+    return any(key.startswith(prefix) for prefix in prefixes)
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
+
+
+def _nobody_writes_model(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    spec = deployment.spec
+    if not spec.inference.model:
+        return
+    prefixes = [prefix for writer in spec.storage.checkpoints.writers for prefix in writer.prefixes]
+    prefixes += spec.training.writes if spec.training else ()
+    if not _below(spec.inference.model.object, prefixes):
+        message = "neither training nor any writer of the checkpoints store can put it there"
+        yield Hit("spec.inference.model.object", message, spec.inference.model.object)
+
+
+def _learns_nothing(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    training = deployment.spec.training
+    if training and not training.reads:
+        yield Hit("spec.training.reads", "training reads nothing", [])
+
+
+def _keeps_nothing(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    training = deployment.spec.training
+    if training and not training.writes:
+        yield Hit("spec.training.writes", "training writes nothing: its result is lost with the pod", [])
+
+
+def _redundant(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    lists: list[tuple[str, Sequence[str]]] = []
+    if training := deployment.spec.training:
+        lists += [("spec.training.reads", training.reads), ("spec.training.writes", training.writes)]
+    for field, machine in deployment.spec.machines():
+        prefixes = getattr(machine, "prefixes", ())
+        lists.append((f"{field}.prefixes", prefixes))
+    for field, prefixes in lists:
+        for one, other in combinations(prefixes, 2):
+            if _overlap(one, other):
+                wide, narrow = sorted((one, other), key=len)
+                yield Hit(field, f"{wide!r} already includes it", narrow)
+
+
+def _replaces_model(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    model = deployment.spec.inference.model
+    training = deployment.spec.training
+    for index, writer in enumerate(deployment.spec.storage.checkpoints.writers):
+        if model and training and _below(model.object, writer.prefixes) and _below(model.object, training.writes):
+            message = f"{writer.namespace}/{writer.service_account} and training can both replace {model.object}"
+            yield Hit(f"spec.storage.checkpoints.writers[{index}].prefixes", message, list(writer.prefixes))
+
+
+def _shared_prefix(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    storage = deployment.spec.storage
+    stores: tuple[tuple[str, tuple[Writer, ...]], ...] = (
+        ("trainingData", storage.training_data.writers),
+        ("checkpoints", storage.checkpoints.writers),
+    )
+    for store, writers in stores:
+        for (_first, first), (index, second) in combinations(enumerate(writers), 2):
+            same = (first.namespace, first.service_account) == (second.namespace, second.service_account)
+            shared = [one for one in second.prefixes for other in first.prefixes if _overlap(one, other)]
+            if shared and not same:
+                who = f"{first.namespace}/{first.service_account}"
+                field = f"spec.storage.{store}.writers[{index}].prefixes"
+                yield Hit(field, f"{who} can overwrite what this machine writes, and the other way round", shared)
+
+
+def _nobody_fills(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    training = deployment.spec.training
+    filled = [prefix for writer in deployment.spec.storage.training_data.writers for prefix in writer.prefixes]
+    for index, prefix in enumerate(training.reads if training else ()):
+        if not any(_overlap(prefix, other) for other in filled):
+            yield Hit(f"spec.training.reads[{index}]", "no writer of the training data fills this prefix", prefix)
+
+
+def _nobody_audits(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    if not deployment.spec.storage.interaction_logs.readers:
+        yield Hit("spec.storage.interactionLogs.readers", "nobody can read what is recorded", [])
+
+
+def _reads_raw_data(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    for index, reader in enumerate(deployment.spec.storage.training_data.readers):
+        who = f"{reader.namespace}/{reader.service_account}"
+        message = f"{who} reads training data, which is training's alone (ZT-12)"
+        yield Hit(f"spec.storage.trainingData.readers[{index}]", message)
+
+
+DATA = (
+    Rule(
+        "CL401",
+        Severity.WARNING,
+        "Nobody can write the model's object",
+        "let training write its prefix, or declare a writer for it",
+        _nobody_writes_model,
+    ),
+    Rule(
+        "CL402",
+        Severity.WARNING,
+        "Training reads nothing",
+        "list prefixes of the training data",
+        _learns_nothing,
+    ),
+    Rule(
+        "CL403",
+        Severity.WARNING,
+        "Training writes nothing",
+        "list prefixes of the checkpoints",
+        _keeps_nothing,
+    ),
+    Rule(
+        "CL404",
+        Severity.WARNING,
+        "A prefix inside another",
+        "keep the narrower one if it is enough",
+        _redundant,
+    ),
+    Rule(
+        "CL405",
+        Severity.WARNING,
+        "Two ways to replace the model that is served",
+        "give the writer a prefix of its own, and let training alone write what is served",
+        _replaces_model,
+    ),
+    Rule(
+        "CL406",
+        Severity.WARNING,
+        "Two writers of one prefix",
+        "give each writer a prefix of its own",
+        _shared_prefix,
+    ),
+    Rule(
+        "CL407",
+        Severity.WARNING,
+        "Training data that nobody can bring",
+        "declare a writer of spec.storage.trainingData for the prefix",
+        _nobody_fills,
+    ),
+    Rule(
+        "CL408",
+        Severity.WARNING,
+        "Nobody reads the interaction logs",
+        "declare the auditors under spec.storage.interactionLogs.readers",
+        _nobody_audits,
+    ),
+    Rule(
+        "CL409",
+        Severity.WARNING,
+        "A reader of training data outside training",
+        "let a training run make what the machine needs, and read that from the checkpoints",
+        _reads_raw_data,
+    ),
+)
