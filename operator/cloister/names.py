@@ -62,8 +62,11 @@ def leaf(component: Component) -> str:
 
 
 def client_certificate(deployment: str, service_account: str) -> str:
-    """Name of a client's Certificate and Secret in the client's own namespace."""
-    return f"cloister-{deployment}-{service_account}"
+    """Name of a client's Certificate and Secret in the client's own namespace.
+
+    No deployment has a dot in its name: with a hyphen, `a` and `b-c` would share a Secret with `a-b` and `c`.
+    """
+    return f"cloister-{deployment}.{service_account}"
 
 
 def keyring(store: Component) -> str:

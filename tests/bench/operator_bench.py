@@ -222,7 +222,7 @@ def _cluster() -> Iterator[ControlPlane]:
     ):
         cluster.install_cert_manager()
         cluster.create_storage_class()
-        install_chart(cluster, "replicas=0")
+        install_chart(cluster)
         cluster.kubectl("create", "namespace", "batch")
         yield cluster
 

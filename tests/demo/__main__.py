@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=["up", "down"])
     command = parser.parse_args(arguments).command
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     try:
         if command == "down":
             return down(console)

@@ -50,9 +50,7 @@ class Story:
     def tell(self) -> None:
         """From an empty control plane to three enforced zones, three refusals and one repair."""
         self._title("1. A real control plane on this machine")
-        self._note(
-            f"etcd, kube-apiserver, kube-controller-manager at {self.cluster.server}; no node, so no pod runs"
-        )
+        self._note(f"etcd, kube-apiserver, kube-controller-manager at {self.cluster.server}; no node: no pod runs")
         with self._step("cert-manager installed"):
             self.cluster.install_cert_manager()
             self.cluster.create_storage_class()
@@ -60,8 +58,10 @@ class Story:
 
         self._title("2. Cloister, as its users install it")
         with self._step("helm upgrade --install cloister charts/cloister"):
-            # Nothing here pulls images: the Deployment is scaled to zero and the operator runs as a process instead.
-            install_chart(self.cluster, "replicas=0")
+            install_chart(self.cluster)
+        self._note(
+            "without a node the Deployment's pods stay Pending, so the operator runs as a process of this machine"
+        )
         with self._step("operator running under its own service account, with the chart's RBAC and nothing else"):
             self.operator = operator_kubeconfig(self.cluster)
             start_operator(self.cluster, self.operator)

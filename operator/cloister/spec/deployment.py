@@ -83,9 +83,7 @@ _PINNED = (
 
 
 # Not a rule of the field itself: that one would be asked only while the field is there, before and after.
-_TRUST_DOMAIN = (
-    "(has({0}.identity) && has({0}.identity.trustDomain) ? {0}.identity.trustDomain : 'cluster.local')"
-)
+_TRUST_DOMAIN = "(has({0}.identity) && has({0}.identity.trustDomain) ? {0}.identity.trustDomain : 'cluster.local')"
 
 
 class Spec(Model):

@@ -31,8 +31,11 @@ _QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]{1,3})?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL_PATTERN)]
 """RFC 1123 label, as names of namespaces must be."""
 
-DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+_DNS_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=_DNS_NAME_PATTERN)]
 """RFC 1123 subdomain, as names of most objects must be."""
+ServiceAccount = Annotated[str, Field(min_length=1, max_length=200, pattern=_DNS_NAME_PATTERN)]
+"""A service account whose name, after that of the deployment, still fits the name of its certificate."""
 
 TrustDomain = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9._]*[a-z0-9])?$")]
 """SPIFFE trust domain (SPIFFE-ID standard, section 2.1)."""

@@ -12,6 +12,7 @@ from cloister.spec.fields import (
     Model,
     Prefix,
     Quantity,
+    ServiceAccount,
     Word,
     cel,
     rules,
@@ -25,7 +26,7 @@ class Principal(Model):
     """A machine outside the zones that may use a store. It gets a client certificate in its own namespace."""
 
     namespace: DnsLabel = Field(description="Namespace of the machine.")
-    service_account: DnsName = Field(description="Its service account; part of its identity.")
+    service_account: ServiceAccount = Field(description="Its service account; part of its identity.")
     pod_selector: Labels = Field(default_factory=dict, description="Narrows the network policy to these pods.")
 
 

@@ -19,6 +19,7 @@ from cloister.spec.fields import (
     ObjectKey,
     Prefix,
     Quantity,
+    ServiceAccount,
     Sha256,
     Text,
     UserToken,
@@ -133,7 +134,7 @@ class Client(Model):
     """A machine that may call the model. It gets a client certificate in its own namespace."""
 
     namespace: DnsLabel = Field(description="Namespace of the client.")
-    service_account: DnsName = Field(description="Its service account; part of its identity.")
+    service_account: ServiceAccount = Field(description="Its service account; part of its identity.")
     pod_selector: Labels = Field(default_factory=dict, description="Narrows the network policy to these pods.")
     users: UserToken = Field(
         UserToken.REQUIRED, description="Required: it speaks for people. NotRequired: it speaks for itself."
