@@ -198,7 +198,7 @@ async def _deleted_and_back(kubeconfig: Path, namespace: str) -> float:
     os.environ["KUBECONFIG"] = str(kubeconfig)
     cluster = await Cluster.connect()
     try:
-        live = await cluster.get("NetworkPolicy", "checkpoints-ingress", namespace)
+        live = await cluster.get("NetworkPolicy", "interaction-logs-ingress", namespace)
         await cluster.delete(live)
         started = time.monotonic()
         while True:

@@ -35,7 +35,7 @@ async def client() -> ApiClient:
     configuration = Configuration()
     if os.environ.get("KUBECONFIG") or not os.environ.get("KUBERNETES_SERVICE_HOST"):
         await config.load_kube_config(  # type: ignore[no-untyped-call]
-            client_configuration=configuration, persist_config=False
+            config_file=os.environ.get("KUBECONFIG"), client_configuration=configuration, persist_config=False
         )
     else:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]

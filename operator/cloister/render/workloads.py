@@ -132,6 +132,8 @@ def training(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
                 "timeZone": "Etc/UTC",
                 "suspend": spec.suspend,
                 "concurrencyPolicy": "Forbid",
+                # A run that could not start for an hour is left to the next one.
+                "startingDeadlineSeconds": 3600,
                 "successfulJobsHistoryLimit": 3,
                 "failedJobsHistoryLimit": 3,
                 "jobTemplate": {"spec": job_spec},
