@@ -48,12 +48,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
         server.shutdown()
 
 
-def wanted(
-    store: Store, tmp_path: Path, path: str = "/checkpoints/m/model.gguf", sha256: str = DIGEST
-) -> Fetch:
-    return Fetch(
-        socket=store.socket, path=path, sha256=sha256, target=str(tmp_path / "models" / "model.gguf")
-    )
+def wanted(store: Store, tmp_path: Path, path: str = "/checkpoints/m/model.gguf", sha256: str = DIGEST) -> Fetch:
+    return Fetch(socket=store.socket, path=path, sha256=sha256, target=str(tmp_path / "models" / "model.gguf"))
 
 
 @pytest.fixture(autouse=True)

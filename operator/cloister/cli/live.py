@@ -1,6 +1,8 @@
 """Reads LLMDeployments from the cluster, with the user's own kubeconfig."""
 
 import json
+import os
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,7 +26,7 @@ class Cluster:
         settings = client.Configuration()
         try:
             load: Callable[..., None] = config.load_kube_config
-            load(kubeconfig, context, settings, persist_config=False)
+            load(kubeconfig or os.environ.get("KUBECONFIG"), context, settings, persist_config=False)
         except config.ConfigException as error:
             hint = "name one with --kubeconfig and --context, or set KUBECONFIG"
             raise UserError(f"kubeconfig: {str(error).rstrip('.')}: {hint}") from None
@@ -89,5 +91,5 @@ def _cause(error: BaseException) -> str:
     reason = getattr(error, "reason", None)
     while isinstance(reason, BaseException):
         error, reason = reason, getattr(reason, "reason", None)
-    text = str(error.__cause__ or error)
-    return text.rpartition(": ")[2] or type(error).__name__
+    text = str(error.__cause__ or error).rpartition(": ")[2]
+    return re.sub(r"^\[Errno -?\d+\] ", "", text).lower() or type(error).__name__

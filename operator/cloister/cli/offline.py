@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from cloister.cli.documents import load_yaml
 from cloister.cli.errors import UserError
@@ -32,7 +32,7 @@ def facts_from(file: str | None) -> Facts:
     if unknown:
         raise UserError(f"{file}: {unknown[0]}: is no fact; known are {', '.join(Facts.__dataclass_fields__)}")
     try:
-        return TypeAdapter(Facts, config=ConfigDict(strict=False)).validate_python(given)
+        return TypeAdapter(Facts).validate_python(given)
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         raise UserError(f"{file}: {'.'.join(map(str, detail['loc']))}: {detail['msg'].lower()}") from None

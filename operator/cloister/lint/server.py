@@ -78,7 +78,7 @@ def _variable_twice(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
     for field, shape in _shapes(deployment):
         for name, count in Counter(variable.name for variable in shape.env).items():
             if count > 1:
-                yield Hit(f"{field}.env", f"{name} is set {count} times, which server-side apply refuses", name)
+                yield Hit(f"{field}.env", f"{name} is set {count} times, and only the last counts", name)
 
 
 def _changing(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
@@ -176,7 +176,7 @@ SERVER = (
         "remove the path: callers need completions, embeddings and the list of models",
         _administrative,
     ),
-    Rule("CL302", Severity.ERROR, "An environment variable set twice", "keep one of them", _variable_twice),
+    Rule("CL302", Severity.WARNING, "An environment variable set twice", "keep one of them", _variable_twice),
     Rule("CL303", Severity.WARNING, "An API that changes the server", "allow POST and GET only", _changing),
     Rule("CL304", Severity.WARNING, "No memory limit", "set resources.limits.memory", _no_memory_limit),
     Rule(

@@ -112,7 +112,7 @@ def training(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
     if not spec:
         return
     workload = _workload("training", spec)
-    workload["env"] = [*_s3_environment(), *workload["env"]]
+    workload["env"] = _once([*_s3_environment(), *workload["env"]])
     template = pod_template(
         deployment,
         component,
@@ -159,10 +159,12 @@ def _workload(name: str, spec: PodShape) -> Object:
     container: Object = {
         "name": name,
         "image": spec.image,
-        "env": [
-            {"name": "HOME", "value": _TEMPORARY},
-            *({"name": e.name, "value": e.value} for e in spec.env),
-        ],
+        "env": _once(
+            [
+                {"name": "HOME", "value": _TEMPORARY},
+                *({"name": e.name, "value": e.value} for e in spec.env),
+            ]
+        ),
         "resources": {
             kind: dict(amounts)
             for kind, amounts in (("requests", spec.resources.requests), ("limits", spec.resources.limits))
@@ -212,6 +214,11 @@ def _fetch(model: WeightsModel, settings: Settings) -> Object:
         "securityContext": restricted(sidecar.FETCH_UID, sidecar.SOCKET_GID),
         "volumeMounts": [mount("model", model.mount_path), socket_mount(sidecar.FETCH_SOCKET)],
     }
+
+
+def _once(variables: list[Object]) -> list[Object]:
+    """Each variable once, the last one given, as a kubelet has it: server-side apply refuses a list with doubles."""
+    return list({variable["name"]: variable for variable in variables}.values())
 
 
 def _s3_environment() -> list[Object]:

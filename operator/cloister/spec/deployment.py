@@ -30,6 +30,8 @@ from cloister.zones import Zone
 
 MAX_NAME_LENGTH = 40
 """Leaves room in 63 characters for every suffix that Cloister adds to a deployment's name."""
+MAX_GRANTED_PATHS = 512
+"""What a gate's configuration, a ConfigMap of at most 1 MiB, has room for when every name is as long as it may be."""
 EXCUSABLE = ("ZT-04", "ZT-06", "ZT-17", "ZT-24")
 """Controls for which an exception means something: tags for images, sign-in without a second factor, start without
 the isolation proof, a storage class that is not known to encrypt."""
@@ -176,6 +178,29 @@ class Spec(Model):
                 field = f"spec.exceptions[{index}].control"
                 yield field, f"{exception.control!r} allows none; only {', '.join(EXCUSABLE)}"
         yield from self._declared_twice()
+        yield from self._too_many_paths()
+
+    def _too_many_paths(self) -> Iterator[tuple[str, str]]:
+        for field, count in self._granted_paths():
+            if count > MAX_GRANTED_PATHS:
+                yield (
+                    field,
+                    f"{count} paths are granted one by one, more than the {MAX_GRANTED_PATHS} that a gate holds",
+                )
+
+    def _granted_paths(self) -> Iterator[tuple[str, int]]:
+        """How many paths each gate must tell apart, by machine and rule: the schema bounds only the factors."""
+        paths = {name: len(api.paths) for name, api in self.inference.apis.items()}
+        clients = (c.apis or (tuple(paths) if c.users is UserToken.REQUIRED else ()) for c in self.inference.clients)
+        people = (rule.apis for rule in (self.identity.users.rules if self.identity.users else ()))
+        yield "spec.inference.clients", sum(paths.get(api, 0) for apis in (*clients, *people) for api in apis)
+        training = self.training
+        for field, store, own in (
+            ("trainingData", self.storage.training_data, training.reads if training else ()),
+            ("checkpoints", self.storage.checkpoints, training.writes if training else ()),
+        ):
+            count = sum(len(r.prefixes) for r in store.readers) + sum(len(w.prefixes) for w in store.writers)
+            yield f"spec.storage.{field}", count + len(own)
 
     def _declared_twice(self) -> Iterator[tuple[str, str]]:
         seen: dict[tuple[str, str], int] = {}

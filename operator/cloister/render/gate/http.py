@@ -13,18 +13,19 @@ _STDOUT = "envoy.access_loggers.stdout"
 _REMOVED_PREFIXES = (sidecar.HEADER_PREFIX, "x-envoy-", "x-forwarded-", "x-http-method", "x-original-", "x-rewrite-")
 _REMOVED = ("forwarded", "x-real-ip", "proxy", "proxy-authorization", "cookie")
 
-ROUTER: Object = named(
-    "envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True
-)
-
 
 def manager(name: str, filters: list[Object], routes: Object, **options: Any) -> Object:
     """The filter chain of a listener: one HTTP connection manager."""
+    router = named(
+        "envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True
+    )
     fields: Object = {
         "stat_prefix": name,
         "codec_type": "AUTO",
-        "route_config": {"name": name, "validate_clusters": True, **routes},
-        "http_filters": [*filters, ROUTER],
+        # Listeners and clusters are two files: one that names a new cluster may be read first. Were that an error,
+        # Envoy would keep the old listeners until the next change; so it is a 503 until the cluster is known.
+        "route_config": {"name": name, "validate_clusters": False, **routes},
+        "http_filters": [*filters, router],
         "access_log": [_access_log(_REQUEST)],
         # The path that is compared is the path that is forwarded; what can be read in two ways is refused
         # (Envoy documentation, "Configuring Envoy as an edge proxy").

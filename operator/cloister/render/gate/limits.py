@@ -5,7 +5,6 @@ from cloister.render.gate.people import subject
 from cloister.render.gate.xds import Object, named
 from cloister.spec import LLMDeployment
 
-_ALWAYS = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
 MAX_CALLERS = 10_000
 """People counted at once. Past it the one who was away longest is forgotten, which gives them a fresh allowance."""
 
@@ -18,6 +17,7 @@ def limits(deployment: LLMDeployment) -> list[Object]:
 def _rate(deployment: LLMDeployment) -> Object:
     """A token bucket per machine, or per person behind a machine (Envoy documentation, "Local rate limit": a
     descriptor entry without a value makes a bucket for each value that it meets)."""
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     requests = deployment.spec.inference.limits.requests_per_minute
     bucket = {"max_tokens": requests, "tokens_per_fill": requests, "fill_interval": "60s"}
     peer = {"request_headers": {"header_name": sidecar.PEER_HEADER, "descriptor_key": "peer"}}
@@ -31,8 +31,8 @@ def _rate(deployment: LLMDeployment) -> Object:
         stat_prefix="caller",
         # The bucket of whoever matches nothing below, shared by all of those; nobody should be.
         token_bucket=bucket,
-        filter_enabled=_ALWAYS,
-        filter_enforced=_ALWAYS,
+        filter_enabled=always,
+        filter_enforced=always,
         always_consume_default_token_bucket=False,
         max_dynamic_descriptors=MAX_CALLERS,
         rate_limits=[{"actions": actions} for actions in counted.values()],

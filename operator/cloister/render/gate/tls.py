@@ -26,8 +26,8 @@ _CURVES = ("X25519MLKEM768", "X25519", "P-256", "P-384")
 def leaf() -> Object:
     """``leaf.json``: the certificate and key that cert-manager renews in place."""
     certificate = {
-        "certificate_chain": {"filename": f"{sidecar.LEAF_DIR}/tls.crt"},
-        "private_key": {"filename": f"{sidecar.LEAF_DIR}/tls.key"},
+        "certificate_chain": _file(sidecar.LEAF_DIR, "tls.crt"),
+        "private_key": _file(sidecar.LEAF_DIR, "tls.key"),
         "watched_directory": {"path": sidecar.LEAF_DIR},
     }
     return discovery([typed(_SDS_TYPE, name=_LEAF, tls_certificate=certificate)])
@@ -36,7 +36,7 @@ def leaf() -> Object:
 def bundle() -> Object:
     """``bundle.json``: the CAs of this deployment. Without the file nobody is trusted and no handshake succeeds."""
     context = {
-        "trusted_ca": {"filename": f"{sidecar.BUNDLE_DIR}/ca.crt"},
+        "trusted_ca": _file(sidecar.BUNDLE_DIR, "ca.crt"),
         "watched_directory": {"path": sidecar.BUNDLE_DIR},
     }
     return discovery([typed(_SDS_TYPE, name=_BUNDLE, validation_context=context)])
@@ -64,6 +64,13 @@ def upstream(identity: str, host: str) -> Object:
         sni=host,
         max_session_keys=0,
     )
+
+
+def _file(volume: str, name: str) -> Object:
+    """A file of a mounted volume, through the symlink whose swap Envoy watches. The kubelet makes the plain name of a
+    file that is new only after the swap (Kubernetes, atomic_writer.go): asked for that, Envoy could come too early,
+    and would not come again."""
+    return {"filename": f"{volume}/..data/{name}"}
 
 
 def _common(identities: Iterable[str], minimum: str, protocols: list[str]) -> Object:

@@ -1,0 +1,250 @@
+"""Hypothesis strategies for valid LLMDeployments: every field that is enforced, within its bounds, in agreement."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from cloister import names
+from cloister.facts import Facts
+from cloister.spec import EXCUSABLE, LLMDeployment, Method, parse
+from cloister.spec.workload import RESERVED_PORTS
+from cloister.zones import Component, Zone
+
+Raw = dict[str, Any]
+
+DIGEST = "@sha256:" + "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
+
+_ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+def _joined(parts: SearchStrategy[list[str]], separator: str = "") -> SearchStrategy[str]:
+    return parts.map(separator.join)
+
+
+def labels(max_size: int = 20, first: str = _ALPHANUMERIC) -> SearchStrategy[str]:
+    """DNS labels (RFC 1123)."""
+    middle = st.text(_ALPHANUMERIC + "-", max_size=max_size - 2)
+    return st.one_of(
+        st.sampled_from(first),
+        st.builds("{}{}{}".format, st.sampled_from(first), middle, st.sampled_from(_ALPHANUMERIC)),
+    )
+
+
+def outside_namespaces() -> SearchStrategy[str]:
+    """Namespaces that are no zone of any deployment."""
+    return labels(63).filter(lambda name: name.rpartition("-")[2] not in list(Zone))
+
+
+_segment = st.text(_ALPHANUMERIC + "._-", max_size=12).map(lambda text: f"p{text}")
+prefixes = _joined(st.lists(_segment.map("{}/".format), min_size=1, max_size=3))
+object_keys = _joined(st.lists(_segment, min_size=1, max_size=3), "/")
+http_paths = st.lists(st.text(_ALPHANUMERIC + "_~", min_size=1, max_size=10), max_size=4).map(
+    lambda p: "/" + "/".join(p)
+)
+quantities: SearchStrategy[str | int] = st.one_of(
+    st.builds("{}{}".format, st.integers(1, 9999), st.sampled_from(["", "Ki", "Mi", "Gi", "Ti", "k", "M", "G"])),
+    st.integers(1, 2**40),
+    st.just("1.5Gi"),
+)
+words = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0x2FFF, exclude_characters="\x7f"), min_size=1, max_size=20
+)
+_label_keys = st.one_of(labels(), labels().map("example.com/{}".format))
+_label_values = st.one_of(st.just(""), labels(), st.just("A_b.C-1"))
+_label_maps = st.dictionaries(_label_keys, _label_values, max_size=3)
+_identifiers = st.from_regex(r"[A-Z_][A-Z0-9_]{0,12}", fullmatch=True)
+_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+images = st.builds("{}/{}{}".format, st.just("registry.example.com"), labels(), st.just(DIGEST))
+
+
+def _optional(required: dict[str, SearchStrategy[Any]], /, **optional: SearchStrategy[Any]) -> SearchStrategy[Raw]:
+    return st.fixed_dictionaries(required, optional=optional)
+
+
+def _machine(**required: SearchStrategy[Any]) -> SearchStrategy[Raw]:
+    ends = {"namespace": outside_namespaces(), "serviceAccount": labels(40)}
+    return _optional({**ends, **required}, podSelector=_label_maps)
+
+
+def _unique(item: SearchStrategy[Any], key: Callable[[Any], Any], max_size: int = 3) -> SearchStrategy[list[Any]]:
+    return st.lists(item, max_size=max_size, unique_by=key)
+
+
+def _identity_of(machine: Raw) -> tuple[str, str]:
+    return machine["namespace"], machine["serviceAccount"]
+
+
+_tolerations = _optional(
+    {},
+    key=_label_keys,
+    operator=st.sampled_from(["Exists", "Equal"]),
+    value=_label_values,
+    effect=st.sampled_from(["", "NoSchedule", "PreferNoSchedule", "NoExecute"]),
+    tolerationSeconds=st.integers(0, 86400),
+)
+_resource_lists = st.dictionaries(st.sampled_from(["cpu", "memory", "nvidia.com/gpu"]), quantities, max_size=3)
+
+
+def _pod_shape(scratch: SearchStrategy[str]) -> dict[str, SearchStrategy[Any]]:
+    """What both compute zones may set, all of it optional."""
+    return {
+        "command": st.lists(_text, max_size=2),
+        "args": st.lists(_text, max_size=3),
+        "env": _unique(_optional({"name": _identifiers}, value=_text), lambda variable: variable["name"]),
+        "resources": _optional({}, requests=_resource_lists, limits=_resource_lists),
+        "runtimeClassName": labels(),
+        "nodeSelector": _label_maps,
+        "tolerations": st.lists(_tolerations, max_size=2),
+        "imagePullSecrets": _unique(_optional({"name": labels()}), lambda secret: secret["name"], 2),
+        "runAsUser": st.integers(10000, 2**31 - 1),
+        "sharedMemory": quantities,
+        "scratch": _optional({"size": quantities}, path=scratch),
+    }
+
+
+def _inference(apis: list[str]) -> SearchStrategy[Raw]:
+    api = _optional(
+        {
+            "methods": st.lists(
+                st.sampled_from([str(method) for method in Method]), min_size=1, max_size=6, unique=True
+            ),
+            "paths": st.lists(http_paths, min_size=1, max_size=3, unique=True),
+        }
+    )
+    some_apis = st.lists(st.sampled_from(apis), max_size=len(apis), unique=True)
+    client = st.tuples(
+        _machine(), _optional({}, users=st.sampled_from(["Required", "NotRequired"]), apis=some_apis)
+    ).map(lambda pair: pair[0] | pair[1])
+    model = _optional(
+        {"object": object_keys, "sha256": st.just(DIGEST.rpartition(":")[2])},
+        mountPath=st.sampled_from(["/models", "/data/weights"]),
+        size=quantities,
+    )
+    return _optional(
+        {"image": images, "apis": st.fixed_dictionaries(dict.fromkeys(apis, api))},
+        port=st.integers(1024, 65535).filter(lambda port: port not in RESERVED_PORTS),
+        replicas=st.integers(0, 1000),
+        model=model,
+        clients=_unique(client, _identity_of, 4),
+        limits=_optional({}, requestsPerMinute=st.integers(1, 10**6), maxBodyBytes=st.integers(1, 2**30)),
+        guard=st.just({}),
+        health=_optional({}, path=http_paths, startupSeconds=st.integers(10, 86400)),
+        **_pod_shape(st.sampled_from(["/scratch", "/cache/x"])),
+    )
+
+
+_training = _optional(
+    {"image": images},
+    schedule=st.sampled_from(["0 2 * * *", "*/15 * * * 1-5", "0 0 1 1,7 sun"]),
+    suspend=st.booleans(),
+    reads=st.lists(prefixes, max_size=3, unique=True),
+    writes=st.lists(prefixes, max_size=3, unique=True),
+    **_pod_shape(st.sampled_from(["/scratch", "/cache/x"])),
+)
+
+_some_prefixes = st.lists(prefixes, min_size=1, max_size=3, unique=True)
+_data_store = _optional(
+    {"size": quantities},
+    storageClassName=labels(),
+    readers=_unique(_machine(prefixes=_some_prefixes), _identity_of),
+    writers=_unique(_machine(prefixes=_some_prefixes), _identity_of),
+)
+_log_store = _optional({"size": quantities}, storageClassName=labels(), readers=_unique(_machine(), _identity_of))
+_storage = st.fixed_dictionaries(
+    {"trainingData": _data_store, "checkpoints": _data_store, "interactionLogs": _log_store}
+)
+_access = _optional(
+    {"group": words, "zone": st.sampled_from([str(zone) for zone in Zone]), "role": st.sampled_from(["view", "logs"])}
+)
+
+
+def _users(apis: list[str]) -> SearchStrategy[Raw]:
+    config_map = _optional({"name": labels(), "namespace": labels()}, key=st.sampled_from(["jwks.json", "Keys_1"]))
+    rule = _optional(
+        {
+            "roles": st.lists(words, min_size=1, max_size=3),
+            "apis": st.lists(st.sampled_from(apis), min_size=1, max_size=len(apis), unique=True),
+        },
+        countries=st.lists(st.sampled_from(["DE", "FR", "NO"]), unique=True),
+        managedDevice=st.booleans(),
+    )
+    return _optional(
+        {
+            "issuer": st.sampled_from(["https://login.example.com/", "https://id.example.org:8443/realms/x"]),
+            "audiences": st.lists(words, min_size=1, max_size=2),
+            "jwks": st.fixed_dictionaries({"configMapRef": config_map}),
+        },
+        mfa=_optional({}, required=st.booleans(), amr=st.lists(words, max_size=2), acr=st.lists(words, max_size=2)),
+        claims=_optional({}, roles=words, country=words, managedDevice=words),
+        rules=st.lists(rule, max_size=3),
+    )
+
+
+def _identity(apis: list[str]) -> SearchStrategy[Raw]:
+    return _optional(
+        {},
+        trustDomain=st.sampled_from(["cluster.local", "prod.example_1.org"]),
+        issuerRef=_optional({"name": labels()}, kind=st.just("ClusterIssuer"), group=st.just("cert-manager.io")),
+        certificateTTL=st.integers(1, 168).map("{}h".format),
+        users=_users(apis),
+    )
+
+
+@st.composite
+def raw_deployments(draw: DrawFn) -> Raw:
+    """A valid resource, as it would stand in a file."""
+    apis = draw(st.lists(labels(), min_size=1, max_size=3, unique=True))
+    spec = draw(
+        _optional(
+            {"inference": _inference(apis), "storage": _storage},
+            identity=_identity(apis),
+            training=_training,
+            audit=_optional({}, onFailure=st.just("Block")),
+            access=st.lists(_access, max_size=2),
+            deletionPolicy=st.sampled_from(["Retain", "Delete"]),
+            adopt=st.just("0123abcd-0000-4000-8000-00000000abcd"),
+        )
+    )
+    needed = {"ZT-06"} if spec.get("identity", {}).get("users", {}).get("mfa", {}).get("required") is False else set()
+    if draw(st.booleans()):  # a tag instead of a digest, as its exception allows
+        spec["inference"]["image"] = "registry.example.com/server:v1"
+        needed.add("ZT-04")
+    excused = sorted(needed | draw(st.sets(st.sampled_from(EXCUSABLE), max_size=2)))
+    if excused:
+        spec["exceptions"] = [
+            {"control": control, "reason": "lab cluster", "expires": "2026-12-31"} for control in excused
+        ]
+    name = draw(labels(40, first="abcdefghijklmnopqrstuvwxyz"))
+    return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name}, "spec": spec}
+
+
+def deployments() -> SearchStrategy[LLMDeployment]:
+    """Valid resources, parsed, as the API server would hand them over."""
+    uid = {"uid": "11111111-2222-4333-8444-555555555555", "generation": 1}
+    return raw_deployments().map(lambda raw: parse({**raw, "metadata": {**raw["metadata"], **uid}}))
+
+
+def facts() -> SearchStrategy[Facts]:
+    """What a cluster may look like, from one where nothing exists yet to one that is complete."""
+    address = st.integers(1, 254).map("10.96.0.{}".format)
+    key = {"kty": "EC", "crv": "P-256", "kid": "a", "use": "sig", "x": "AA", "y": "AA"}
+    return st.builds(
+        Facts,
+        ca_generation=st.integers(1, 3),
+        trust_bundle=st.sampled_from([None, "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"]),
+        cluster_ips=st.dictionaries(st.sampled_from(Component), address),
+        jwks=st.sampled_from([None, "no JSON", json.dumps({"keys": [key]})]),
+    )
+
+
+def is_dns_subdomain(name: str) -> bool:
+    """RFC 1123, as the API server asks of most names."""
+    return (
+        len(name) <= 253
+        and re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", name) is not None
+    )

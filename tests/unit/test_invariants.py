@@ -1,0 +1,603 @@
+"""What must hold of the objects of every valid deployment. Goldens show what changed; these say whether it may."""
+
+import copy
+import ipaddress
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from cloister import names
+from cloister.facts import Facts, Settings
+from cloister.flows import Flow, Peer, components, flows
+from cloister.render import render
+from cloister.render.phases import Phase, phase
+from cloister.spec import LLMDeployment
+from cloister.zones import Component, Zone
+from tests import strategies
+from tests.edits import deployment as example
+
+Object = dict[str, Any]
+
+SETTINGS = Settings()
+MANY = settings(max_examples=60)
+KEY_HOLDERS = {"leaf": "gate", "keyring": "store"}
+"""Volume with a key -> the one container that mounts it."""
+PERSISTED_BYTES = 2**20
+ALLOWED_VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
+
+everything = given(strategies.deployments(), strategies.facts())
+
+
+def rendered(deployment: LLMDeployment, facts: Facts) -> list[Object]:
+    return render(deployment, facts, SETTINGS)
+
+
+def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
+    return [obj for obj in objects if obj["kind"] in kinds]
+
+
+def templates(objects: list[Object]) -> Iterator[tuple[Object, Object]]:
+    """(workload, pod template) of everything that makes pods."""
+    for obj in objects:
+        match obj["kind"]:
+            case "StatefulSet" | "Job":
+                yield obj, obj["spec"]["template"]
+            case "CronJob":
+                yield obj, obj["spec"]["jobTemplate"]["spec"]["template"]
+
+
+def containers(template: Object) -> list[Object]:
+    return [*template["spec"]["initContainers"], *template["spec"]["containers"]]
+
+
+def selects(selector: Object, labels: Object) -> bool:
+    return selector.items() <= labels.items()
+
+
+def walk(value: Any) -> Iterator[Any]:
+    yield value
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from walk(child)
+
+
+# Network
+
+
+@MANY
+@everything
+def test_every_zone_denies_both_directions_to_every_pod(deployment: LLMDeployment, facts: Facts) -> None:
+    denying = {
+        policy["metadata"]["namespace"]
+        for policy in of_kind(rendered(deployment, facts), "NetworkPolicy")
+        if policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    }
+    assert denying == {names.namespace(deployment.name, zone) for zone in Zone}
+
+
+@MANY
+@everything
+def test_deny_comes_before_everything_but_namespaces(deployment: LLMDeployment, facts: Facts) -> None:
+    objects = rendered(deployment, facts)
+    assert [phase(obj) for obj in objects] == sorted(phase(obj) for obj in objects)
+    assert all(phase(obj) is Phase.DENY for obj in objects if obj["metadata"]["name"] == names.DENY_ALL)
+    first = next(index for index, obj in enumerate(objects) if any(templates([obj])))
+    last = max(index for index, obj in enumerate(objects) if obj["kind"] in ("NetworkPolicy", "Certificate"))
+    assert last < first
+
+
+@MANY
+@everything
+def test_no_peer_is_empty_or_an_address(deployment: LLMDeployment, facts: Facts) -> None:
+    for policy in of_kind(rendered(deployment, facts), "NetworkPolicy"):
+        assert policy["spec"]["policyTypes"]
+        for direction, end in (("ingress", "from"), ("egress", "to")):
+            for rule in policy["spec"].get(direction, ()):
+                assert set(rule) == {end, "ports"}
+                assert rule[end]
+                assert all(
+                    set(port) == {"protocol", "port"} and isinstance(port["port"], int) for port in rule["ports"]
+                )
+                for peer in rule[end]:
+                    assert set(peer) == {"namespaceSelector", "podSelector"}
+                    assert set(peer["namespaceSelector"]) == {"matchLabels"}
+                    assert set(peer["namespaceSelector"]["matchLabels"]) == {names.LABEL_NAMESPACE_NAME}
+
+
+@MANY
+@everything
+def test_no_object_names_a_whole_network(deployment: LLMDeployment, facts: Facts) -> None:
+    for obj in of_kind(rendered(deployment, facts), "NetworkPolicy", "Service", "StatefulSet", "Job", "CronJob"):
+        for value in walk(obj):
+            if isinstance(value, str) and "/" in value and value[0].isdigit():
+                with pytest.raises(ValueError, match="does not appear to be"):
+                    ipaddress.ip_network(value)
+
+
+Passage = tuple[str, str, str, tuple[tuple[str, str], ...], str, tuple[tuple[str, str], ...], int]
+"""(direction, policy's namespace, -, its pods, peer's namespace, peer's pods, port)."""
+
+
+def passages_of_policies(objects: list[Object]) -> set[Passage]:
+    found = set()
+    for policy in of_kind(objects, "NetworkPolicy"):
+        spec = policy["spec"]
+        own = tuple(sorted(spec["podSelector"].get("matchLabels", {}).items()))
+        for direction, end in (("ingress", "from"), ("egress", "to")):
+            for rule in spec.get(direction, ()):
+                for peer in rule[end]:
+                    namespace = peer["namespaceSelector"]["matchLabels"][names.LABEL_NAMESPACE_NAME]
+                    pods = tuple(sorted(peer["podSelector"].get("matchLabels", {}).items()))
+                    for port in rule["ports"]:
+                        at = policy["metadata"]["namespace"]
+                        found.add((direction, at, port["protocol"], own, namespace, pods, port["port"]))
+    return found
+
+
+def passages_of_flows(declared: tuple[Flow, ...]) -> set[Passage]:
+    def passage(direction: str, own: Peer, other: Peer, port: int) -> Passage:
+        selectors = [tuple(sorted(end.pods.items())) for end in (own, other)]
+        return direction, own.namespace, "TCP", selectors[0], other.namespace, selectors[1], port
+
+    received = {passage("ingress", flow.target, flow.source, flow.port) for flow in declared}
+    sent = {passage("egress", flow.source, flow.target, flow.port) for flow in declared if flow.source.component}
+    return received | sent
+
+
+@MANY
+@everything
+def test_policies_are_exactly_the_flows_in_both_directions(deployment: LLMDeployment, facts: Facts) -> None:
+    assert passages_of_policies(rendered(deployment, facts)) == passages_of_flows(flows(deployment))
+
+
+# Gates
+
+Admission = tuple[str, str, str]
+"""(identity, method, path or prefix)."""
+
+
+def admissions_of_gate(objects: list[Object], component: Component) -> set[Admission]:
+    (config,) = [
+        obj
+        for obj in of_kind(objects, "ConfigMap")
+        if (obj["metadata"]["name"], obj["metadata"]["namespace"].rpartition("-")[2])
+        == (names.gate_config(component), component.zone)
+    ]
+    found = set()
+    for listener in json.loads(config["data"]["listeners.json"])["resources"]:
+        if listener["name"] != "ingress":
+            continue
+        first = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"][0]
+        assert first["name"] == "envoy.filters.http.rbac"
+        assert first["typed_config"]["rules"]["action"] == "ALLOW"
+        for policy in first["typed_config"]["rules"]["policies"].values():
+            (principal,) = policy["principals"]
+            identity, alone = principal["and_ids"]["ids"]
+            name = identity["authenticated"]["principal_name"]["exact"]
+            assert alone["header"]["string_match"]["exact"] == name
+            for granted in policy["permissions"]:
+                methods, paths, *_ = granted["and_rules"]["rules"]
+                for method in methods["or_rules"]["rules"]:
+                    for path in paths["or_rules"]["rules"]:
+                        found.add((name, method["header"]["string_match"]["exact"], _path(path)))
+    return found
+
+
+def _path(rule: Object) -> str:
+    if "url_path" in rule:
+        path: str = rule["url_path"]["path"]["exact"]
+        return path
+    prefix: str = rule["and_rules"]["rules"][0]["url_path"]["path"]["prefix"]
+    return f"{prefix}*"
+
+
+@MANY
+@everything
+def test_gates_admit_exactly_the_flows(deployment: LLMDeployment, facts: Facts) -> None:
+    objects = rendered(deployment, facts)
+    for component in components(deployment):
+        granted = {
+            (flow.source.identity, method, path)
+            for flow in flows(deployment)
+            if flow.target.component is component
+            for grant in flow.grants
+            for method in grant.methods
+            for path in (*grant.paths, *(f"{prefix}*" for prefix in grant.prefixes))
+        }
+        assert admissions_of_gate(objects, component) == granted
+
+
+# Pods
+
+
+@MANY
+@everything
+def test_gate_and_auditor_are_in_every_pod_before_the_workload(deployment: LLMDeployment, facts: Facts) -> None:
+    found = list(templates(rendered(deployment, facts)))
+    assert len(found) == len(components(deployment))
+    for _, template in found:
+        sidecars = [c["name"] for c in template["spec"]["initContainers"] if c.get("restartPolicy") == "Always"]
+        assert sidecars == ["gate", "auditor"]
+        assert template["spec"]["initContainers"][0]["name"] == "gate"
+        assert len(template["spec"]["containers"]) == 1
+
+
+@MANY
+@everything
+def test_every_pod_is_restricted_and_more(deployment: LLMDeployment, facts: Facts) -> None:
+    for _, template in templates(rendered(deployment, facts)):
+        pod = template["spec"]
+        assert not any(pod.get(field) for field in ("hostNetwork", "hostPID", "hostIPC", "hostUsers"))
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert all(set(volume) - {"name"} <= ALLOWED_VOLUMES for volume in pod["volumes"])
+        for container in containers(template):
+            security = container["securityContext"]
+            assert security["allowPrivilegeEscalation"] is False
+            assert security["capabilities"] == {"drop": ["ALL"]}
+            assert security["runAsNonRoot"] is True
+            assert security["runAsUser"] > 0
+            assert security["runAsGroup"] > 0
+            assert security["readOnlyRootFilesystem"] is True
+            assert not security.get("privileged")
+            assert security.get("seccompProfile", {"type": "RuntimeDefault"}) == {"type": "RuntimeDefault"}
+            assert all("hostPort" not in port for port in container.get("ports", ()))
+
+
+@MANY
+@everything
+def test_users_are_distinct_so_that_no_program_opens_another_ones_files(
+    deployment: LLMDeployment, facts: Facts
+) -> None:
+    for _, template in templates(rendered(deployment, facts)):
+        users = [container["securityContext"]["runAsUser"] for container in containers(template)]
+        assert len(set(users)) == len(users)
+        (workload,) = template["spec"]["containers"]
+        if workload["name"] != "store":
+            sidecars = {c["securityContext"]["runAsGroup"] for c in template["spec"]["initContainers"]}
+            assert workload["securityContext"]["runAsGroup"] not in sidecars
+
+
+@MANY
+@everything
+def test_no_pod_can_get_a_token(deployment: LLMDeployment, facts: Facts) -> None:
+    objects = rendered(deployment, facts)
+    assert all(account["automountServiceAccountToken"] is False for account in of_kind(objects, "ServiceAccount"))
+    for _, template in templates(objects):
+        assert template["spec"]["automountServiceAccountToken"] is False
+        assert not any(isinstance(value, dict) and "serviceAccountToken" in value for value in walk(template))
+        assert template["spec"]["serviceAccountName"] in {
+            account["metadata"]["name"]
+            for account in of_kind(objects, "ServiceAccount")
+            if account["metadata"]["labels"][names.LABEL_ZONE] == template["metadata"]["labels"][names.LABEL_ZONE]
+        }
+
+
+@MANY
+@everything
+def test_each_key_is_in_exactly_one_container_and_never_in_a_workload(deployment: LLMDeployment, facts: Facts) -> None:
+    for obj, template in templates(rendered(deployment, facts)):
+        secrets = {volume["name"] for volume in template["spec"]["volumes"] if "secret" in volume}
+        holders = {
+            secret: [c["name"] for c in containers(template) if secret in {m["name"] for m in c["volumeMounts"]}]
+            for secret in secrets
+        }
+        assert holders == {secret: [KEY_HOLDERS[secret]] for secret in secrets}
+        assert "leaf" in secrets
+        assert ("keyring" in secrets) == Component(obj["metadata"]["labels"][names.LABEL_COMPONENT]).is_store
+        assert not any(
+            isinstance(value, dict) and ("secretKeyRef" in value or "secretRef" in value) for value in walk(template)
+        )
+
+
+@MANY
+@everything
+def test_every_mount_has_its_volume_and_every_volume_a_mount(deployment: LLMDeployment, facts: Facts) -> None:
+    for obj, template in templates(rendered(deployment, facts)):
+        claims = [claim["metadata"]["name"] for claim in obj["spec"].get("volumeClaimTemplates", ())]
+        volumes = [volume["name"] for volume in template["spec"]["volumes"]] + claims
+        assert len(set(volumes)) == len(volumes)
+        mounted = {mount["name"] for container in containers(template) for mount in container["volumeMounts"]}
+        assert mounted == set(volumes)
+        for container in containers(template):
+            paths = [mount["mountPath"] for mount in container["volumeMounts"]]
+            assert len(set(paths)) == len(paths)
+
+
+@MANY
+@everything
+def test_every_volume_refers_to_something_that_is_made(deployment: LLMDeployment, facts: Facts) -> None:
+    objects = rendered(deployment, facts)
+    made = {names.key(obj) for obj in objects}
+    secrets = {(obj["metadata"]["namespace"], obj["spec"]["secretName"]) for obj in of_kind(objects, "Certificate")}
+    for obj, template in templates(objects):
+        zone = obj["metadata"]["namespace"]
+        for volume in template["spec"]["volumes"]:
+            if "configMap" in volume:
+                assert ("ConfigMap", zone, volume["configMap"]["name"]) in made
+            if "persistentVolumeClaim" in volume:
+                assert ("PersistentVolumeClaim", zone, volume["persistentVolumeClaim"]["claimName"]) in made
+            if volume["name"] == "leaf":
+                assert (zone, volume["secret"]["secretName"]) in secrets
+
+
+@MANY
+@everything
+def test_no_pod_resolves_names(deployment: LLMDeployment, facts: Facts) -> None:
+    for _, template in templates(rendered(deployment, facts)):
+        assert template["spec"]["dnsPolicy"] == "None"
+        assert template["spec"]["dnsConfig"] == {"nameservers": ["127.0.0.1"]}
+        assert template["spec"]["enableServiceLinks"] is False
+        assert "hostAliases" not in template["spec"]
+
+
+@MANY
+@everything
+def test_no_container_sets_a_variable_twice(deployment: LLMDeployment, facts: Facts) -> None:
+    for _, template in templates(rendered(deployment, facts)):
+        for container in containers(template):
+            variables = Counter(variable["name"] for variable in container.get("env", ()))
+            assert not {name for name, count in variables.items() if count > 1}
+
+
+def test_a_variable_of_the_users_takes_the_place_of_ours() -> None:
+    env = [{"name": "HOME", "value": "/a"}, {"name": "AWS_REGION", "value": "x"}, {"name": "HOME", "value": "/b"}]
+    for _, template in templates(rendered(example({"spec.inference.env": env, "spec.training.env": env}), Facts())):
+        for container in template["spec"]["containers"]:
+            if container["name"] != "store":
+                values = [(variable["name"], variable["value"]) for variable in container["env"]]
+                assert values.count(("HOME", "/b")) == 1
+                assert values.count(("AWS_REGION", "x")) == 1
+                assert len(dict(values)) == len(values)
+
+
+@MANY
+@everything
+def test_ports_are_numbers_and_not_shared(deployment: LLMDeployment, facts: Facts) -> None:
+    objects = rendered(deployment, facts)
+    for service in of_kind(objects, "Service"):
+        assert service["spec"]["type"] == "ClusterIP"
+        assert all(isinstance(port["targetPort"], int) for port in service["spec"]["ports"])
+    for _, template in templates(objects):
+        declared = [port["containerPort"] for c in containers(template) for port in c.get("ports", ())]
+        assert len(set(declared)) == len(declared)
+        probes = [c[kind] for c in containers(template) for kind in c if kind.endswith("Probe")]
+        assert all(isinstance(probe["httpGet"]["port"], int) for probe in probes)
+        assert {probe["httpGet"]["port"] for probe in probes} <= set(declared)
+
+
+# Names, labels, selectors
+
+
+@MANY
+@everything
+def test_names_are_unique_and_valid(deployment: LLMDeployment, facts: Facts) -> None:
+    objects = rendered(deployment, facts)
+    assert len({names.key(obj) for obj in objects}) == len(objects)
+    for obj in objects:
+        name = obj["metadata"]["name"]
+        assert strategies.is_dns_subdomain(name)
+        if obj["kind"] in ("Namespace", "Service"):
+            assert len(name) <= 63
+            assert "." not in name
+        if obj["kind"] in ("CronJob", "StatefulSet"):
+            assert len(name) <= 52
+
+
+@MANY
+@everything
+def test_labels_say_whose_it_is(deployment: LLMDeployment, facts: Facts) -> None:
+    owner = names.owner_labels(deployment.name, deployment.uid)
+    zones = {names.namespace(deployment.name, zone): str(zone) for zone in Zone}
+    for obj in rendered(deployment, facts):
+        metadata = obj["metadata"]
+        assert selects(owner, metadata["labels"])
+        zone = zones.get(metadata.get("namespace", "")) or (
+            zones.get(metadata["name"]) if obj["kind"] == "Namespace" else None
+        )
+        assert metadata["labels"].get(names.LABEL_ZONE) == zone
+        assert all(len(value) <= 63 for value in metadata["labels"].values())
+
+
+@MANY
+@everything
+def test_inside_a_zone_only_workloads_of_retained_storage_are_owned(deployment: LLMDeployment, facts: Facts) -> None:
+    retained = deployment.spec.deletion_policy == "Retain"
+    for obj in rendered(deployment, facts):
+        zone = obj["metadata"]["labels"].get(names.LABEL_ZONE)
+        owned = "ownerReferences" in obj["metadata"]
+        if obj["kind"] == "Namespace":
+            assert owned == (not (retained and zone == Zone.STORAGE))
+        elif zone:
+            assert owned == (retained and zone == Zone.STORAGE and obj["kind"] == "StatefulSet")
+        else:
+            assert owned
+        for owner in obj["metadata"].get("ownerReferences", ()):
+            assert (owner["kind"], owner["name"], owner["uid"]) == (names.KIND, deployment.name, deployment.uid)
+
+
+@MANY
+@everything
+def test_every_selector_matches_pods_that_exist(deployment: LLMDeployment, facts: Facts) -> None:
+    objects = rendered(deployment, facts)
+    pods = [(obj["metadata"]["namespace"], template["metadata"]["labels"]) for obj, template in templates(objects)]
+    for obj, template in templates(objects):
+        if "selector" in obj["spec"]:
+            assert selects(obj["spec"]["selector"]["matchLabels"], template["metadata"]["labels"])
+    selectors = [
+        *((s["metadata"]["namespace"], s["spec"]["selector"]) for s in of_kind(objects, "Service")),
+        *(
+            (p["metadata"]["namespace"], p["spec"]["podSelector"]["matchLabels"])
+            for p in of_kind(objects, "NetworkPolicy")
+            if p["metadata"]["name"] != names.DENY_ALL
+        ),
+        *(
+            (b["metadata"]["namespace"], b["spec"]["selector"]["matchLabels"])
+            for b in of_kind(objects, "PodDisruptionBudget")
+        ),
+    ]
+    for namespace, selector in selectors:
+        matched = [labels for at, labels in pods if at == namespace and selects(selector, labels)]
+        assert len(matched) == 1, (namespace, selector)
+
+
+@MANY
+@everything
+def test_a_budget_only_where_it_does_not_block(deployment: LLMDeployment, facts: Facts) -> None:
+    budgets = of_kind(rendered(deployment, facts), "PodDisruptionBudget")
+    assert len(budgets) == int((deployment.spec.inference.replicas or 0) > 1)
+
+
+# Power
+
+
+@MANY
+@everything
+def test_no_power_is_given_but_reading_to_people(deployment: LLMDeployment, facts: Facts) -> None:
+    objects = rendered(deployment, facts)
+    assert not of_kind(objects, "Role", "ClusterRole", "ClusterRoleBinding")
+    bindings = of_kind(objects, "RoleBinding")
+    for binding in bindings:
+        assert binding["roleRef"]["kind"] == "ClusterRole"
+        assert binding["roleRef"]["name"] in ("cloister-zone-view", "cloister-zone-logs")
+        assert all(subject["kind"] == "Group" and subject["name"] != "*" for subject in binding["subjects"])
+    given_away = {
+        (
+            subject["name"],
+            binding["metadata"]["labels"][names.LABEL_ZONE],
+            binding["roleRef"]["name"].rpartition("-")[2],
+        )
+        for binding in bindings
+        for subject in binding["subjects"]
+    }
+    assert given_away == {(access.group, access.zone, access.role) for access in deployment.spec.access}
+
+
+@MANY
+@everything
+def test_identities_are_the_declared_ones_and_keys_change(deployment: LLMDeployment, facts: Facts) -> None:
+    certificates = of_kind(rendered(deployment, facts), "Certificate")
+    leaves = [certificate["spec"] for certificate in certificates if not certificate["spec"].get("isCA")]
+    identities = [uri for leaf in leaves for uri in leaf["uris"]]
+    ends = {end.identity for flow in flows(deployment) for end in (flow.source, flow.target)}
+    assert Counter(identities) == Counter(ends)
+    for leaf in leaves:
+        assert leaf["privateKey"]["rotationPolicy"] == "Always"
+        assert leaf["issuerRef"]["name"] == names.ca(deployment.name, facts.ca_generation)
+    assert len(certificates) == len(leaves) + 1
+
+
+# The function itself
+
+
+@MANY
+@everything
+def test_rendering_is_repeatable_and_leaves_its_input_alone(deployment: LLMDeployment, facts: Facts) -> None:
+    before = deployment.model_dump_json(), copy.deepcopy(facts)
+    once = rendered(deployment, facts)
+    kept = copy.deepcopy(once)
+    assert rendered(deployment, facts) == kept
+    for obj in once:
+        obj["metadata"]["labels"].clear()
+        obj.clear()
+    assert rendered(deployment, facts) == kept
+    assert (deployment.model_dump_json(), facts) == before
+
+
+@MANY
+@everything
+def test_no_two_objects_share_a_part(deployment: LLMDeployment, facts: Facts) -> None:
+    owners: dict[int, int] = {}
+    objects = rendered(deployment, facts)
+    for index, obj in enumerate(objects):
+        for part in walk(obj):
+            if isinstance(part, dict | list):
+                assert owners.setdefault(id(part), index) == index
+
+
+@MANY
+@everything
+def test_which_objects_there_are_depends_on_no_fact(deployment: LLMDeployment, facts: Facts) -> None:
+    generation = replace(Facts(), ca_generation=facts.ca_generation)
+    assert {names.key(obj) for obj in rendered(deployment, facts)} == {
+        names.key(obj) for obj in rendered(deployment, generation)
+    }
+
+
+@MANY
+@everything
+def test_objects_are_json_and_fit_into_etcd(deployment: LLMDeployment, facts: Facts) -> None:
+    for obj in rendered(deployment, facts):
+        text = json.dumps(obj, allow_nan=False)
+        assert json.loads(text) == obj
+        assert len(text) < PERSISTED_BYTES
+        assert not any(value is None for value in walk(obj))
+
+
+@settings(max_examples=30)
+@given(strategies.deployments(), strategies.deployments())
+def test_two_deployments_share_nothing(one: LLMDeployment, other: LLMDeployment) -> None:
+    if one.name != other.name:
+        assert not {names.key(obj) for obj in rendered(one, Facts())} & {
+            names.key(obj) for obj in rendered(other, Facts())
+        }
+
+
+def test_names_that_run_together_share_nothing() -> None:
+    def of(name: str, account: str) -> set[names.Key]:
+        changes = {
+            "metadata.name": name,
+            "spec.inference.clients": [{"namespace": "web", "serviceAccount": account}],
+        }
+        return {names.key(obj) for obj in rendered(example(changes), Facts())}
+
+    shared = of("a", "b-c") & of("a-b", "c")
+    assert not {key for key in shared if key[1] == "web"}
+
+
+def largest(store: str) -> dict[str, Any]:
+    """As many machines and prefixes, as long as the rules allow."""
+    prefixes = [f"{'p' * 250}{index:03}/" for index in range(32)]
+    return {
+        f"spec.storage.{store}.{field}": [
+            {"namespace": "n" * 63, "serviceAccount": f"{'s' * 190}{index:03}", "prefixes": prefixes[:count]}
+            for index in range(32)
+        ]
+        for field, count in (("readers", 8), ("writers", 7))
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        largest("trainingData"),
+        largest("checkpoints"),
+        {
+            "spec.identity": {},
+            "spec.inference.apis": {
+                f"{'a' * 60}{api}": {
+                    "methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+                    "paths": [f"/{'x' * 250}{path:03}" for path in range(8)],
+                }
+                for api in range(8)
+            },
+            "spec.inference.clients": [
+                {
+                    "namespace": "n" * 63,
+                    "serviceAccount": f"{'s' * 190}{index:03}",
+                    "users": "NotRequired",
+                    "apis": [f"{'a' * 60}{index % 8}"],
+                }
+                for index in range(64)
+            ],
+        },
+    ],
+    ids=["training data", "checkpoints", "clients"],
+)
+def test_the_largest_deployment_still_fits(changes: dict[str, Any]) -> None:
+    for obj in rendered(example(changes), Facts()):
+        assert len(json.dumps(obj)) < PERSISTED_BYTES, names.key(obj)

@@ -1,0 +1,258 @@
+"""Every rule of the resource, by permission and by refusal."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from cloister.spec import UNENFORCED, LLMDeployment, SpecError, is_pinned, milli, parse, seconds
+from cloister.spec.workload import RESERVED_PORTS
+from cloister.zones import STORES, Zone
+from tests.edits import REMOVED, deployment, edited, example
+from tests.strategies import DIGEST, deployments
+
+TAG = "registry.example.com/llm/server:v1"
+
+
+def excused(control: str) -> dict[str, Any]:
+    return {"spec.exceptions": [{"control": control, "reason": "lab cluster", "expires": "2026-12-31"}]}
+
+
+def a_client(namespace: str = "web", account: str = "frontend", **more: Any) -> dict[str, Any]:
+    return {"namespace": namespace, "serviceAccount": account, **more}
+
+
+PERMITTED: dict[str, dict[str, Any]] = {
+    "a tag with an exception": {"spec.inference.image": TAG, **excused("ZT-04")},
+    "a tag for training with an exception": {"spec.training.image": TAG, **excused("ZT-04")},
+    "no second factor with an exception": {"spec.identity.users.mfa.required": False, **excused("ZT-06")},
+    "an exception for every excusable control": {
+        "spec.exceptions": [
+            {"control": control, "reason": "lab cluster", "expires": "2026-12-31"}
+            for control in ("ZT-04", "ZT-06", "ZT-17", "ZT-24")
+        ]
+    },
+    "a date as YAML has it": {
+        "spec.exceptions": [{"control": "ZT-17", "reason": "lab cluster", "expires": "2024-02-29"}]
+    },
+    "no training": {"spec.training": REMOVED},
+    "no clients": {"spec.inference.clients": []},
+    "a quantity as a number": {"spec.storage.checkpoints.size": 10**12},
+    "the longest life": {"spec.identity.certificateTTL": "168h"},
+    "the longest name": {"metadata.name": "a" * 40},
+    "a client in a namespace with a zone's suffix": {"spec.inference.clients[0].namespace": "other-training"},
+    "one account in two namespaces": {"spec.inference.clients": [a_client("web"), a_client("app")]},
+    "two accounts in one namespace": {"spec.inference.clients": [a_client(account="a"), a_client(account="b")]},
+    "an empty guard": {"spec.inference.guard": {}},
+    "a sharedMemory": {"spec.training.sharedMemory": "1.5Gi"},
+    "empty label value": {"spec.inference.nodeSelector": {"example.com/pool": ""}},
+}
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a tag": ({"spec.inference.image": TAG}, "spec.inference.image"),
+    "a tag for training": ({"spec.training.image": TAG}, "spec.training.image"),
+    "a tag with an exception for something else": (
+        {"spec.inference.image": TAG, **excused("ZT-24")},
+        "spec.inference.image",
+    ),
+    "a digest too short": ({"spec.inference.image": f"a{DIGEST[:-1]}"}, "spec.inference.image"),
+    "a digest in the middle": ({"spec.inference.image": f"a{DIGEST}:v1"}, "spec.inference.image"),
+    "no second factor": ({"spec.identity.users.mfa.required": False}, "spec.identity.users.mfa.required"),
+    "an exception for any control": (excused("ZT-01"), "spec.exceptions[0].control"),
+    "an exception without a reason": (
+        {"spec.exceptions": [{"control": "ZT-17", "reason": "short", "expires": "2026-12-31"}]},
+        "spec.exceptions[0].reason",
+    ),
+    "an exception without an end": (
+        {"spec.exceptions": [{"control": "ZT-17", "reason": "lab cluster"}]},
+        "spec.exceptions[0].expires",
+    ),
+    "an undeclared API of a client": (
+        {"spec.inference.clients[1].apis": ["chat", "x"]},
+        "spec.inference.clients[1].apis",
+    ),
+    "an undeclared API of a rule": ({"spec.identity.users.rules[0].apis": ["x"]}, "spec.identity.users.rules[0].apis"),
+    "a client twice": ({"spec.inference.clients[+]": a_client(users="NotRequired")}, "spec.inference.clients[2]"),
+    "no API at all": ({"spec.inference.apis": {}}, "spec.inference.apis"),
+    "a prefix with dots": ({"spec.training.reads": ["../corpora/"]}, "spec.training.reads[0]"),
+    "a prefix with dots inside": ({"spec.training.reads": ["a/../b/"]}, "spec.training.reads[0]"),
+    "a prefix without an end": ({"spec.training.reads": ["corpora"]}, "spec.training.reads[0]"),
+    "a prefix from the root": ({"spec.training.writes": ["/"]}, "spec.training.writes[0]"),
+    "a hidden segment": ({"spec.training.writes": ["a/.b/"]}, "spec.training.writes[0]"),
+    "an object that is a directory": ({"spec.inference.model.object": "a/"}, "spec.inference.model.object"),
+    "an object with dots": ({"spec.inference.model.object": "a/../b"}, "spec.inference.model.object"),
+    "a path with dots": ({"spec.inference.apis.chat.paths": ["/v1/../admin"]}, "spec.inference.apis.chat.paths[0]"),
+    "a path with a query": ({"spec.inference.apis.chat.paths": ["/v1?x"]}, "spec.inference.apis.chat.paths[0]"),
+    "a path with an escape": ({"spec.inference.apis.chat.paths": ["/v1/%2e"]}, "spec.inference.apis.chat.paths[0]"),
+    "a method that is none": ({"spec.inference.apis.chat.methods": ["CONNECT"]}, "spec.inference.apis.chat.methods[0]"),
+    "an issuer without TLS": (
+        {"spec.identity.users.issuer": "http://login.example.com/"},
+        "spec.identity.users.issuer",
+    ),
+    "an issuer with a space": ({"spec.identity.users.issuer": "https://a.b/c d"}, "spec.identity.users.issuer"),
+    "certificates for ever": ({"spec.identity.certificateTTL": "169h"}, "spec.identity.certificateTTL"),
+    "certificates for no time": ({"spec.identity.certificateTTL": "0h"}, "spec.identity.certificateTTL"),
+    "root": ({"spec.inference.runAsUser": 0}, "spec.inference.runAsUser"),
+    "a user of ours": ({"spec.inference.runAsUser": 6101}, "spec.inference.runAsUser"),
+    "a namespaced issuer": (
+        {"spec.identity.issuerRef": {"name": "a", "kind": "Issuer"}},
+        "spec.identity.issuerRef.kind",
+    ),
+    "more paths than a gate holds": (
+        {
+            "spec.storage.checkpoints.writers": [
+                {"namespace": "a", "serviceAccount": f"b{index}", "prefixes": [f"p{n}/" for n in range(32)]}
+                for index in range(16)
+            ]
+        },
+        "spec.storage.checkpoints",
+    ),
+    "a name too long": ({"metadata.name": "a" * 41}, "metadata.name"),
+    "a name that begins with a digit": ({"metadata.name": "1a"}, "metadata.name"),
+    "a role that is none": ({"spec.access[0].role": "admin"}, "spec.access[0].role"),
+    "an exec role": ({"spec.access[0].role": "exec"}, "spec.access[0].role"),
+    "a schedule with a zone": ({"spec.training.schedule": "TZ=UTC 0 2 * * *"}, "spec.training.schedule"),
+    "weights over the system": ({"spec.inference.model.mountPath": "/etc/x"}, "spec.inference.model.mountPath"),
+    "scratch over the weights": ({"spec.inference.scratch.path": "/models"}, "spec.inference.scratch.path"),
+    "records that may be lost": ({"spec.audit": {"onFailure": "Ignore"}}, "spec.audit.onFailure"),
+    "a volume": ({"spec.inference.volumes": []}, "spec.inference.volumes"),
+    "snake case": ({"spec.deletion_policy": "Delete"}, "spec.deletion_policy"),
+    "snake case of something unenforced": (
+        {"spec.identity.users.max_session_age": "8h"},
+        "spec.identity.users.max_session_age",
+    ),
+    "a value from another object": (
+        {"spec.inference.env": [{"name": "A", "valueFrom": {}}]},
+        "spec.inference.env[0].valueFrom",
+    ),
+}
+
+
+@pytest.mark.parametrize("changes", PERMITTED.values(), ids=PERMITTED)
+def test_permitted(changes: dict[str, Any]) -> None:
+    assert deployment(changes).spec.inference.apis
+
+
+@pytest.mark.parametrize(("changes", "field"), REFUSED.values(), ids=REFUSED)
+def test_refused(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        deployment(changes)
+    assert [problem.field for problem in refused.value.problems] == [field]
+
+
+@pytest.mark.parametrize("port", RESERVED_PORTS)
+def test_ports_of_ours_are_refused(port: int) -> None:
+    with pytest.raises(SpecError, match=r"spec\.inference\.port"):
+        deployment({"spec.inference.port": port})
+
+
+@pytest.mark.parametrize("zone", Zone)
+@pytest.mark.parametrize(
+    "machine",
+    [
+        "spec.inference.clients[0]",
+        "spec.storage.trainingData.writers[0]",
+        "spec.storage.checkpoints.readers[0]",
+        "spec.storage.interactionLogs.readers[0]",
+    ],
+)
+def test_no_machine_lives_in_our_own_zones(machine: str, zone: Zone) -> None:
+    with pytest.raises(SpecError) as refused:
+        deployment({f"{machine}.namespace": f"support-bot-{zone}"})
+    assert [problem.field for problem in refused.value.problems] == [f"{machine}.namespace"]
+    sibling = deployment({f"{machine}.namespace": f"support-bots-{zone}"})
+    assert f"support-bots-{zone}" in {declared.namespace for _, declared in sibling.spec.machines()}
+
+
+UNENFORCED_VALUES: dict[str, Any] = {
+    "identity.users.maxSessionAge": "8h",
+    "inference.model.publicKey": "key",
+    "inference.model.sealed": False,
+    "inference.model.unsealKeyRef": {"name": "key"},
+    "inference.limits.maxOutputBytes": 1,
+    "inference.limits.concurrent": 1,
+    "inference.guard.promptInjection": "Block",
+    "inference.guard.sensitiveOutput": "Mask",
+    "inference.guard.extraction": "Block",
+    "inference.guard.schema": "Off",
+    "training.mask": [],
+    "storage.trainingData.readers[].raw": False,
+    "storage.checkpoints.readers[].raw": True,
+    "storage.interactionLogs.retention": "90d",
+    "audit.content": "Full",
+    "audit.recipients": [],
+    "audit.export": {},
+}
+UNENFORCED_VALUES |= {
+    f"storage.{store}.backend": {"remote": "s3"} for store in ("trainingData", "checkpoints", "interactionLogs")
+}
+UNENFORCED_VALUES |= {f"storage.{store}.encryption": {} for store in ("trainingData", "checkpoints", "interactionLogs")}
+
+
+@pytest.mark.parametrize(("path", "control"), UNENFORCED)
+def test_a_field_that_nothing_enforces_is_refused_by_name(path: str, control: str) -> None:
+    reader = {"namespace": "a", "serviceAccount": "b", "prefixes": ["c/"]}
+    raw = edited(example()).set("spec.storage.trainingData.readers", [reader]).raw
+    field = f"spec.{path.replace('[]', '[0]')}"
+    with pytest.raises(SpecError) as refused:
+        edited(raw).set(field, UNENFORCED_VALUES[path]).parsed()
+    (problem,) = refused.value.problems
+    assert problem.field == field
+    assert control in problem.message
+    assert "leave it out" in problem.message
+    assert edited(raw).parsed().name == "support-bot"
+
+
+def test_all_problems_are_named_at_once() -> None:
+    with pytest.raises(SpecError) as refused:
+        deployment({"spec.inference.port": "x", "spec.inference.replicas": -1, "spec.storage.checkpoints": REMOVED})
+    fields = {problem.field for problem in refused.value.problems}
+    assert fields == {"spec.inference.port", "spec.inference.replicas", "spec.storage.checkpoints"}
+
+
+def test_a_message_shows_the_value_and_the_way_out() -> None:
+    with pytest.raises(SpecError, match=r"@sha256:<digest>, or add an exception for ZT-04") as refused:
+        deployment({"spec.inference.image": TAG})
+    assert TAG in str(refused.value)
+
+
+def test_what_is_left_out_is_the_stricter_choice() -> None:
+    minimal = deployment(name="minimal").spec
+    assert minimal.deletion_policy == "Retain"
+    assert minimal.audit.on_failure == "Block"
+    bare = {"namespace": "a", "serviceAccount": "b"}
+    assert deployment({"spec.inference.clients": [bare]}).spec.inference.clients[0].users == "Required"
+    users = deployment({"spec.identity.users.mfa": REMOVED, "spec.identity.users.rules[0].managedDevice": REMOVED})
+    assert users.spec.identity.users is not None
+    assert users.spec.identity.users.mfa.required
+    assert users.spec.identity.users.rules[0].managed_device
+
+
+def test_parsing_leaves_the_raw_resource_alone() -> None:
+    raw = example()
+    parse(raw)
+    assert raw == example()
+
+
+@settings(max_examples=50)
+@given(deployments())
+def test_every_store_has_its_declaration(parsed: LLMDeployment) -> None:
+    assert tuple(parsed.spec.storage.by_component()) == STORES
+
+
+@pytest.mark.parametrize(("duration", "length"), [("1s", 1), ("2m", 120), ("24h", 86400), ("90d", 7776000)], ids=str)
+def test_durations(duration: str, length: int) -> None:
+    assert seconds(duration) == length
+
+
+@pytest.mark.parametrize(
+    ("quantity", "thousandths"),
+    [("1", 1000), ("500m", 500), ("1k", 10**6), ("1Ki", 1024000), ("1.5Gi", 1610612736000), ("2G", 2 * 10**12)],
+)
+def test_quantities(quantity: str, thousandths: int) -> None:
+    assert milli(quantity) == thousandths
+
+
+def test_only_a_digest_at_the_end_pins() -> None:
+    assert is_pinned(f"registry.example.com/a{DIGEST}")
+    assert not any(map(is_pinned, ("a", "a:v1", f"a{DIGEST}\n", f"a{DIGEST}x", f"a{DIGEST.upper()}")))
