@@ -23,11 +23,15 @@ from rich.console import Console
 from rich.table import Table
 
 from cloister.controller.cluster import Cluster
+from cloister.controller.conditions import is_ready
 from cloister.controller.errors import NotFoundError
+from cloister.controller.kinds import BY_KIND
 from cloister.facts import Facts, Settings
 from cloister.render import render
-from cloister.render.phases import phase
+from cloister.render.keys import keyring_secret
+from cloister.render.phases import Phase, phase
 from cloister.spec import parse
+from cloister.zones import STORES
 from tests.cluster import ControlPlane, binaries
 from tests.cluster.processes import wait_until
 from tests.installed import NAMESPACE, RELEASE, install_chart, operator_kubeconfig, start_operator, stop_operator
@@ -61,29 +65,32 @@ def run(deployments: int) -> int:
     """Measure, print one table, and return 1 if a target is missed."""
     console = Console(highlight=False)
     binaries.paths([*binaries.WITH_CERT_MANAGER, "helm", "kubectl"])
-    objects = len(render(parse(_resource(0)), Facts(), Settings()))
+    objects = len(render(parse(_resource(0)), Facts(), Settings())) + len(STORES)
     console.print(f"{deployments} deployments of {objects} objects each, on {os.cpu_count()} cores; cert-manager runs.")
     with console.status("bare server-side-apply loop"):
         bare = _bare(deployments)
-    console.print(f"bare loop: {bare:.1f} s")
+    console.print(f"bare loop: {bare.applied:.1f} s, certificates issued after {bare.issued:.1f} s")
     with console.status("operator"):
         operator = _operator(deployments, objects)
     return _report(console, deployments, objects, bare, operator)
 
 
-def _report(console: Console, deployments: int, objects: int, bare: float, operator: Measured) -> int:
+def _report(console: Console, deployments: int, objects: int, bare: Bare, operator: Measured) -> int:
     repairs = sorted(operator.repairs)
-    ratio = bare / operator.seconds
+    ratio = bare.issued / operator.seconds
     table = Table(title="make bench-operator", title_justify="left")
     table.add_column("figure")
     table.add_column("measured", justify="right")
     table.add_column("target", justify="right")
     total = deployments * objects
-    table.add_row("bare loop, seconds", f"{bare:.1f}", "")
-    table.add_row("bare loop, objects a second", f"{total / bare:.0f}", "")
+    table.add_row("bare loop, seconds to apply", f"{bare.applied:.1f}", "")
+    table.add_row("bare loop, seconds until certificates are issued", f"{bare.issued:.1f}", "")
     table.add_row("operator, seconds to converge", f"{operator.seconds:.1f}", "")
-    table.add_row("operator, objects a second", f"{total / operator.seconds:.0f}", "")
-    table.add_row("rate, operator over bare loop", f"{ratio:.2f}", f">= {RATIO}")
+    table.add_row(
+        "objects a second, bare loop / operator", f"{total / bare.issued:.0f} / {total / operator.seconds:.0f}", ""
+    )
+    table.add_row("rate, operator over bare loop, to the same end", f"{ratio:.2f}", f">= {RATIO}")
+    table.add_row("rate, operator over bare loop's applying alone", f"{bare.applied / operator.seconds:.2f}", "")
     table.add_row("API writes a deployment", f"{operator.writes:.2f}", f"<= {objects + EXTRA_WRITES}")
     table.add_row("deleted NetworkPolicy back, p50", f"{statistics.median(repairs) * 1000:.0f} ms", "")
     table.add_row("deleted NetworkPolicy back, p99", f"{repairs[int(len(repairs) * 0.99) - 1] * 1000:.0f} ms", "")
@@ -96,7 +103,17 @@ def _report(console: Console, deployments: int, objects: int, bare: float, opera
 # --- the bare loop ---
 
 
-def _bare(deployments: int) -> float:
+@dataclass(frozen=True)
+class Bare:
+    """What the bare loop took."""
+
+    applied: float
+    """Seconds until the last object was applied; cert-manager is still busy with them then."""
+    issued: float
+    """Seconds until every certificate was issued as well: the end that the operator, which waits for it, reaches."""
+
+
+def _bare(deployments: int) -> Bare:
     with _cluster() as cluster:
         _declare_only(cluster, deployments)
         os.environ["KUBECONFIG"] = str(operator_kubeconfig(cluster))
@@ -104,8 +121,8 @@ def _bare(deployments: int) -> float:
         return asyncio.run(_apply_all(sets))
 
 
-async def _apply_all(sets: list[list[Object]]) -> float:
-    """Apply every set in its own order, phase by phase, as many sets at a time as there are requests."""
+async def _apply_all(sets: list[list[Object]]) -> Bare:
+    """Apply every set in its own order, phase by phase, under the one bound on requests."""
     cluster = await Cluster.connect()
     waiting = asyncio.Semaphore(CONCURRENCY)
 
@@ -116,21 +133,36 @@ async def _apply_all(sets: list[list[Object]]) -> float:
     async def apply_set(objects: list[Object]) -> None:
         for obj in objects[:3]:  # the namespaces
             await apply(obj)
-        for step in sorted({phase(obj) for obj in objects}):
-            await asyncio.gather(*(apply(obj) for obj in objects[3:] if phase(obj) is step))
+        for step in sorted({_step(obj) for obj in objects}):
+            await asyncio.gather(*(apply(obj) for obj in objects[3:] if _step(obj) is step))
 
     started = time.monotonic()
     await asyncio.gather(*(apply_set(objects) for objects in sets))
-    took = time.monotonic() - started
+    applied = time.monotonic() - started
+    while not await _all_issued(cluster):  # noqa: ASYNC110 - nothing would set an event
+        await asyncio.sleep(0.5)
+    issued = time.monotonic() - started
     await cluster.close()
-    return took
+    return Bare(applied, issued)
+
+
+async def _all_issued(cluster: Cluster) -> bool:
+    certificates, _ = await cluster.list(BY_KIND["Certificate"])
+    return all(is_ready(certificate) for certificate in certificates)
+
+
+def _step(obj: Object) -> Phase:
+    """Keyrings are made before volumes, apart from what is rendered."""
+    return Phase.STORAGE if obj["kind"] == "Secret" else phase(obj)
 
 
 def _rendered(cluster: ControlPlane, index: int) -> list[Object]:
     """The objects of a stored deployment, of the size they have in the end."""
     stored = cluster.kubectl.get("llmd", _resource(index)["metadata"]["name"])
     facts = Facts(trust_bundle="-----BEGIN CERTIFICATE-----\n" + "A" * 700 + "\n-----END CERTIFICATE-----\n")
-    return render(parse(stored), facts, Settings())
+    deployment = parse(stored)
+    keyrings = [keyring_secret(deployment, store, "password", "salt") for store in STORES]
+    return render(deployment, facts, Settings()) + keyrings
 
 
 # --- the operator ---
