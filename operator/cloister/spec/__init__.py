@@ -6,10 +6,7 @@ from cloister.spec.deployment import (
     Audit,
     ControlException,
     LLMDeployment,
-    Problem,
     Spec,
-    SpecError,
-    parse,
 )
 from cloister.spec.fields import (
     DeletionPolicy,
@@ -21,6 +18,8 @@ from cloister.spec.fields import (
     seconds,
 )
 from cloister.spec.identity import Identity, UserRule, Users
+from cloister.spec.parsing import SpecError, parse
+from cloister.spec.problems import Problem
 from cloister.spec.storage import Principal, Reader, Storage, Store, Writer
 from cloister.spec.unenforced import UNENFORCED
 from cloister.spec.workload import Api, Client, Inference, PodShape, Training, WeightsModel
