@@ -13,7 +13,7 @@ from cloister.render.auditor import auditor_settings
 from cloister.render.gate import gate_files
 from cloister.render.meta import Object, digest
 from cloister.spec import LLMDeployment
-from cloister.zones import GATE_HEALTH_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT, Component
+from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT, Component
 
 DRAIN_SECONDS = 15
 """How long the workload waits at its end while the gate lets requests under way finish."""
@@ -128,6 +128,7 @@ def _gate(deployment: LLMDeployment, component: Component, settings: Settings) -
         "ports": [
             {"name": "gate", "containerPort": GATE_PORT},
             {"name": "gate-health", "containerPort": GATE_HEALTH_PORT},
+            {"name": "gate-metrics", "containerPort": GATE_METRICS_PORT},
         ],
         "startupProbe": probe(GATE_HEALTH_PORT, "/ready", periodSeconds=1, failureThreshold=60),
         "readinessProbe": probe(GATE_HEALTH_PORT, "/ready", periodSeconds=5),
