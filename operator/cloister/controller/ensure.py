@@ -9,7 +9,7 @@ from cloister.controller import drift, errors, metrics
 from cloister.controller.cluster import Cluster, Object
 from cloister.controller.defaults import Tolerated
 from cloister.controller.observed import Observed
-from cloister.controller.outcome import IN_FORCE, Repair, Result, State
+from cloister.controller.outcome import IN_FORCE, Repair, Result, State, describe
 from cloister.names import Key, key
 from cloister.spec import LLMDeployment
 from cloister.zones import Zone
@@ -180,12 +180,6 @@ class Ensurer:
         metrics.DRIFT_REPAIRED.labels(found[0]).inc()
         log.warning("drift repaired", deployment=deployment.name, object=describe(found), what=why)
         return Repair(found, why)
-
-
-def describe(found: Key) -> str:
-    """An object's name for people."""
-    kind, namespace, name = found
-    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
 
 
 def failure(error: errors.ApiError) -> Result:

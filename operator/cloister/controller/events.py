@@ -1,7 +1,7 @@
 """Events that a person can act on. Pure: derived from how status has changed, so each is told once, restarts or not."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from cloister import names
 from cloister.controller import conditions
 from cloister.controller.kinds import EVENT
+from cloister.controller.outcome import Repair
 from cloister.zones import STORES, Zone
 
 Object = dict[str, Any]
@@ -16,6 +17,7 @@ Object = dict[str, Any]
 _NAMESPACE = "default"
 """Where Events about cluster-scoped objects lie."""
 _MAX_NOTE = 1024
+_MAX_REPAIRS = 5
 _ACTIONABLE = {
     "CertManagerMissing",
     "ForeignPolicies",
@@ -36,8 +38,8 @@ class Notice:
     note: str
 
 
-def notices(before: Object, after: Object) -> Iterator[Notice]:
-    """What has changed between two statuses that is worth telling."""
+def notices(before: Object, after: Object, repairs: Sequence[Repair]) -> Iterator[Notice]:
+    """What has changed between two statuses that is worth telling, and what was repaired between them."""
     for condition in after["conditions"]:
         old = conditions.find({"status": before}, condition["type"]) or {}
         was, now = (old.get("status"), old.get("reason")), (condition["status"], condition["reason"])
@@ -54,9 +56,10 @@ def notices(before: Object, after: Object) -> Iterator[Notice]:
         elif condition["reason"] in _ACTIONABLE:
             yield Notice("Warning", condition["reason"], condition["message"])
     yield from _expired(before, after)
-    drift = after.get("lastDrift")
-    if drift and drift != before.get("lastDrift"):
-        yield Notice("Normal", "DriftRepaired", f"{drift['object']}: {drift['what']}; restored")
+    if repairs:
+        told = [f"{repair.object} {repair.what}" for repair in repairs[:_MAX_REPAIRS]]
+        more = f" and {len(repairs) - _MAX_REPAIRS} more" if len(repairs) > _MAX_REPAIRS else ""
+        yield Notice("Normal", "DriftRepaired", f"restored after others had changed it: {'; '.join(told)}{more}")
 
 
 def _expired(before: Object, after: Object) -> Iterator[Notice]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from cloister import names
 from cloister.controller import conditions
-from cloister.controller.outcome import Outcome, Result, State
+from cloister.controller.outcome import Outcome, Result, State, describe
 from cloister.controls import Family
 from cloister.names import Key, key
 from cloister.spec import LLMDeployment
@@ -152,8 +152,7 @@ def _unless(outcome: Outcome, found: Iterable[Key]) -> Verdict | None:
     results: list[tuple[Key, Result]] = [(one, outcome.results[one]) for one in found if one in outcome.results]
     open_ones = [(one, result) for one, result in results if not result.in_force]
     for one, result in sorted(open_ones, key=lambda pair: pair[1].state is not State.FAILED):
-        kind, namespace, name = one
-        where = f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+        where = describe(one)
         return Verdict(
             "False", result.reason, result.message if where in result.message else f"{where}: {result.message}"
         )

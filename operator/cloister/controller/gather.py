@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from cloister import names
 from cloister.controller import errors
@@ -58,6 +59,8 @@ class Gatherer:
         memory.trust_bundle = self._trust_bundle(deployment) or memory.trust_bundle
         if not self._observed.cert_manager_served():
             outcome.obstacles.append(_CERT_MANAGER_MISSING)
+        elif memory.trust_bundle is None:
+            outcome.obstacles += self._unknown_authority(deployment)
         outcome.obstacles += self._storage_classes(deployment, outcome)
         outcome.missing_namespaces = {
             peer.namespace
@@ -68,7 +71,7 @@ class Gatherer:
         return Facts(
             ca_generation=CA_GENERATION,
             trust_bundle=memory.trust_bundle,
-            cluster_ips=dict(self._cluster_ips(deployment)),
+            cluster_ips=self.cluster_ips(deployment),
             jwks=memory.jwks,
         )
 
@@ -76,29 +79,55 @@ class Gatherer:
         """A deployment is gone."""
         self._remembered.pop(uid, None)
 
-    def _cluster_ips(self, deployment: LLMDeployment) -> Iterator[tuple[Component, str]]:
+    def cluster_ips(self, deployment: LLMDeployment) -> dict[Component, str]:
+        """The addresses of the deployment's Services, as far as they are known now."""
+        addresses = {}
         for component in receivers(deployment):
             service = self._observed.get(("Service", names.namespace(deployment.name, component.zone), str(component)))
             address = (service or {}).get("spec", {}).get("clusterIP")
             if address:
-                yield component, address
+                addresses[component] = address
+        return addresses
 
     def _trust_bundle(self, deployment: LLMDeployment) -> str | None:
-        """The CA's certificate from the newest request that cert-manager has answered: the Secret is never read."""
+        """The CA's certificate as cert-manager has answered requests with it: the Secret is never read.
+
+        The CA's own request is gone when the CA is older than its Certificate (cert-manager keeps Secrets, and a
+        deployment that is made again finds its CA there). Requests of leaves then name who has signed them.
+        """
         name = names.ca(deployment.name, CA_GENERATION)
         authority = self._observed.get(("Certificate", self._cert_manager_namespace, name))
-        if authority is None:
+        if authority is None or not is_ready(authority):
             return None
-        answered = [
-            request
-            for request in self._observed.of_kind("CertificateRequest", self._cert_manager_namespace).values()
-            if _made_for(request, authority) and is_ready(request)
-        ]
-        for request in sorted(answered, key=_revision, reverse=True):
-            certificate = _authority_certificate(request["status"].get("certificate", ""))
+        answers = [(request, "certificate") for request in self._answered(authority)]
+        for component in components(deployment):
+            namespace = names.namespace(deployment.name, component.zone)
+            leaf = self._observed.get(("Certificate", namespace, names.leaf(component)))
+            answers += [
+                (request, "ca") for request in (self._answered(leaf) if leaf else ()) if _signed_by(request, name)
+            ]
+        for request, field in answers:
+            certificate = authority_certificate(request["status"].get(field, ""), name)
             if certificate:
                 return certificate
         return None
+
+    def _unknown_authority(self, deployment: LLMDeployment) -> Iterator[Obstacle]:
+        name = names.ca(deployment.name, CA_GENERATION)
+        authority = self._observed.get(("Certificate", self._cert_manager_namespace, name))
+        if authority is not None and is_ready(authority):
+            yield Obstacle(
+                Family.IDENTITY_ISSUED,
+                "AuthorityUnknown",
+                f"the CA {name} is issued, but no CertificateRequest tells its certificate. If this stays, delete"
+                f" Secret {self._cert_manager_namespace}/{name}: cert-manager then issues it anew",
+            )
+
+    def _answered(self, certificate: Object) -> list[Object]:
+        """The requests for a Certificate that cert-manager has granted, newest first."""
+        requests = self._observed.of_kind("CertificateRequest", certificate["metadata"]["namespace"]).values()
+        granted = [request for request in requests if _made_for(request, certificate) and is_ready(request)]
+        return sorted(granted, key=_revision, reverse=True)
 
     async def _jwks(self, deployment: LLMDeployment, memory: _Remembered, outcome: Outcome) -> None:
         users = deployment.spec.identity.users
@@ -243,12 +272,22 @@ def _revision(request: Object) -> tuple[int, str]:
     return (int(revision) if revision.isdigit() else 0), metadata["creationTimestamp"]
 
 
-def _authority_certificate(encoded: str) -> str | None:
-    """PEM of a CA certificate; None for anything else, which must never become a trust anchor."""
+def _signed_by(request: Object, issuer: str) -> bool:
+    reference = request["spec"]["issuerRef"]
+    return bool(reference.get("name") == issuer and reference.get("kind") == "ClusterIssuer")
+
+
+def authority_certificate(encoded: str, name: str) -> str | None:
+    """PEM of the CA's own certificate; None for anything else, which must never become a trust anchor.
+
+    Least of all what an intermediate is signed by: the user's PKI signs for everybody.
+    """
     try:
         pem = base64.b64decode(encoded, validate=True)
-        certificates = x509.load_pem_x509_certificates(pem)
-        constraints = certificates[0].extensions.get_extension_for_class(x509.BasicConstraints)
-    except (ValueError, IndexError, x509.ExtensionNotFound):
+        certificate = x509.load_pem_x509_certificate(pem)
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    except (ValueError, x509.ExtensionNotFound):
         return None
-    return pem.decode() if constraints.value.ca else None
+    if not constraints.value.ca or certificate.subject.rfc4514_string() != f"CN={name}":
+        return None
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -89,7 +89,7 @@ def _note(world: World, obj: dict[str, Any], event: str | None) -> None:
         case "StorageClass":
             world.wake_all()
         case "Namespace":
-            world.wake(world.waiting_for(name), delay)
+            world.wake(world.waiting_for(name) | world.zone_of(name), delay)
         case "NetworkPolicy":
             world.wake(world.zone_of(obj["metadata"]["namespace"]), delay)
         case _:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cloister import names
 from cloister.controller.conditions import is_ready
 from cloister.controller.observed import Object
-from cloister.controller.outcome import Outcome, Result, State
+from cloister.controller.outcome import Outcome, Result, State, describe
 from cloister.names import Key, key
 from cloister.render.phases import Phase, phase
 from cloister.spec import LLMDeployment
@@ -89,7 +89,7 @@ def _broken_foundation(outcome: Outcome) -> str | None:
 
 def _not_in_force(outcome: Outcome, among: Callable[[Key], bool]) -> str | None:
     broken = (found for found, result in outcome.results.items() if among(found) and not result.in_force)
-    return next((f"{kind} {namespace}/{name}".replace(" /", " ") for kind, namespace, name in broken), None)
+    return next((describe(found) for found in broken), None)
 
 
 def by_phase(rendered: Iterable[Object]) -> dict[Phase, list[list[Object]]]:

@@ -7,6 +7,12 @@ from cloister.controls import Family
 from cloister.names import Key
 
 
+def describe(found: Key) -> str:
+    """An object's name for people."""
+    kind, namespace, name = found
+    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+
+
 class State(StrEnum):
     """How one rendered object stands at the end of a pass."""
 
@@ -52,6 +58,11 @@ class Repair:
 
     key: Key
     what: str
+
+    @property
+    def object(self) -> str:
+        """The object, for people."""
+        return describe(self.key)
 
 
 @dataclass

@@ -12,11 +12,11 @@ import structlog
 from cloister import names
 from cloister.controller import errors, gather, metrics
 from cloister.controller.cluster import Cluster, Object
-from cloister.controller.ensure import Ensurer, describe, failure
+from cloister.controller.ensure import Ensurer, failure
 from cloister.controller.gather import Gatherer
 from cloister.controller.holds import Hold, by_phase, hold, prunable
 from cloister.controller.observed import Observed
-from cloister.controller.outcome import Obstacle, Outcome, Result, State
+from cloister.controller.outcome import Obstacle, Outcome, Result, State, describe
 from cloister.controller.reporter import Reporter
 from cloister.controller.status import View
 from cloister.controls import Family
@@ -34,12 +34,18 @@ log = structlog.get_logger(__name__)
 
 _CONCURRENCY = 8
 """Writes of one pass that are under way at once."""
+_CONFLICT_SECONDS = 30.0
+"""After how long something that only a person can remove is looked at again."""
 _KEYRING_SECONDS = 300.0
 """How long a keyring that was seen is believed to be there: Secrets are not watched."""
 
 
 class RetryError(Exception):
-    """The pass could not do all it had to; the queue decides when it is tried again."""
+    """The pass could not do all it had to; the queue decides when it is tried again, but ``due`` at the latest."""
+
+    def __init__(self, message: str, due: float | None) -> None:
+        super().__init__(message)
+        self.due = due
 
 
 class Reconciler:
@@ -77,11 +83,16 @@ class Reconciler:
                 rendered = self._render(deployment, facts)
                 await self._enforce(deployment, facts, rendered, outcome)
                 await self._prune(deployment, rendered, outcome)
+                if self._gatherer.cluster_ips(deployment) != facts.cluster_ips:
+                    # A Service was made again under another address: nobody else's event will tell.
+                    outcome.recheck_after = 0.0
             self.awaited[name] = outcome.missing_namespaces
             view = View(raw, deployment, rendered, outcome, self._observed.get, datetime.now(UTC))
             again = await self._reporter.report(view)
-        _raise_for(outcome)
-        return min((delay for delay in (again, outcome.recheck_after) if delay is not None), default=None)
+        waits = (again, outcome.recheck_after, _CONFLICT_SECONDS if _in_conflict(outcome) else None)
+        due = min((delay for delay in waits if delay is not None), default=None)
+        _raise_for(outcome, due)
+        return due
 
     async def farewell(self, raw: Object) -> None:
         """A deployment is gone: say what it has left behind."""
@@ -302,12 +313,18 @@ async def _all(coroutines: Iterable[Coroutine[Any, Any, None]]) -> None:
         raise several.exceptions[0] from None
 
 
-def _raise_for(outcome: Outcome) -> None:
-    """Failures that time may heal are tried again."""
+def _in_conflict(outcome: Outcome) -> bool:
+    """Whether something of somebody else's is in the way: it is not watched, so its end is not seen."""
+    refused = any(result.reason == "Conflict" for result in outcome.results.values())
+    return refused or any(obstacle.stalled for obstacle in outcome.obstacles)
+
+
+def _raise_for(outcome: Outcome, due: float | None) -> None:
+    """Failures that time may heal are tried again. A missing namespace is watched: its coming is an event."""
     failed = [
         f"{describe(found)}: {result.message}"
         for found, result in outcome.results.items()
-        if result.state is State.FAILED and result.reason != "Conflict"
+        if result.state is State.FAILED and result.reason not in ("Conflict", "NamespaceMissing")
     ]
     if failed:
-        raise RetryError("; ".join(failed[:3]))
+        raise RetryError("; ".join(failed[:3]), due)

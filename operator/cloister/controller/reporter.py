@@ -9,6 +9,7 @@ import structlog
 from cloister.controller import conditions, errors, events
 from cloister.controller.cluster import Cluster, Object
 from cloister.controller.observed import Observed
+from cloister.controller.outcome import Repair
 from cloister.controller.status import View, build
 
 log = structlog.get_logger(__name__)
@@ -26,17 +27,20 @@ class Reporter:
         self._instance = socket.gethostname()[:128]
         self._written: dict[str, float] = {}
         self._settled: dict[str, bool] = {}
+        self._untold: dict[str, list[Repair]] = {}
 
     async def report(self, view: View) -> float | None:
         """Write what is new. Returns after how many seconds something that was put off is due."""
+        uid, repairs = view.raw["metadata"]["uid"], view.outcome.repairs
+        repairs[:0] = self._untold.pop(uid, ())
         status, previous = build(view), view.previous
         if status == previous:
             return None
-        uid = view.raw["metadata"]["uid"]
         settled = view.settled()
         age = time.monotonic() - self._written.get(uid, -_SPACING_SECONDS)
         urgent = _urgent(previous, status) or (settled and not self._settled.get(uid, False))
         if not urgent and age < _SPACING_SECONDS:
+            self._untold[uid] = repairs
             return _SPACING_SECONDS - age
         try:
             removed = dict.fromkeys(previous.keys() - status.keys())
@@ -45,7 +49,7 @@ class Reporter:
             return None  # deleted meanwhile
         self._observed.put(written)
         self._written[uid], self._settled[uid] = time.monotonic(), settled
-        for notice in events.notices(previous, status):
+        for notice in events.notices(previous, status, repairs):
             await self._post(view.raw, notice)
         return None
 
@@ -56,8 +60,8 @@ class Reporter:
 
     def forget(self, uid: str) -> None:
         """A deployment is gone."""
-        self._written.pop(uid, None)
-        self._settled.pop(uid, None)
+        for memory in (self._written, self._settled, self._untold):
+            memory.pop(uid, None)
 
     async def _post(self, raw: Object, notice: events.Notice) -> None:
         """An Event that can't be posted is logged: it must not stop what it speaks of."""

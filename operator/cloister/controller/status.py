@@ -241,9 +241,8 @@ def _last_drift(view: View) -> Object | None:
         known: Object | None = view.previous.get("lastDrift")
         return known
     repair = view.outcome.repairs[-1]
-    kind, namespace, name = repair.key
     return {
-        "object": f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}",
+        "object": repair.object,
         "what": repair.what,
         "time": timestamp(view.now),
     }

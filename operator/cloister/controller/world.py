@@ -103,6 +103,8 @@ class World:
                 again = await self.reconciler.reconcile(name)
             except RetryError as error:
                 self._failed(name, "refused", error)
+                if error.due is not None:
+                    self.queue.add(name, error.due)
             except errors.ApiError as error:
                 self._failed(name, "unavailable", error)
             except Exception as error:
