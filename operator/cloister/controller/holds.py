@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from cloister import names
 from cloister.controller.conditions import is_ready
+from cloister.controller.gather import CA_GENERATION
 from cloister.controller.observed import Object
-from cloister.controller.outcome import Outcome, Result, State, describe
+from cloister.controller.outcome import PROOF_AWAITED, Outcome, Result, State, describe
 from cloister.names import Key, key
 from cloister.render.phases import Phase, phase
 from cloister.spec import LLMDeployment
@@ -50,6 +51,9 @@ def hold(
         return Hold(
             "KeysFirst", "waits for the stores' keyrings: a volume never exists before its keys", creation_only=True
         )
+    if obj["kind"] == "Certificate" and at is Phase.STORAGE and not _issuer_ready(deployment, observed):
+        # cert-manager would try, fail and back off for each of them.
+        return Hold("AuthorityFirst", "waits for the deployment's CA", creation_only=True)
     if at >= Phase.CONFIG and missing_facts:
         return Hold("WaitingForFacts", f"waits for {', '.join(missing_facts)}")
     if at >= Phase.STORES:
@@ -75,12 +79,17 @@ def _workload(
             return Hold("StoresFirst", f"waits for {stores}", creation_only=True)
         if not deployment.spec.excused(PROOF):
             return Hold(
-                "WaitingForProof",
+                PROOF_AWAITED,
                 "waits for proof that its zone is isolated. This version has no canary that could give it: add an"
                 f" exception for {PROOF} to spec.exceptions to start without proof",
                 creation_only=True,
             )
     return None
+
+
+def _issuer_ready(deployment: LLMDeployment, observed: Callable[[Key], Object | None]) -> bool:
+    issuer = observed(("ClusterIssuer", "", names.ca(deployment.name, CA_GENERATION)))
+    return issuer is not None and is_ready(issuer)
 
 
 def _broken_foundation(outcome: Outcome) -> str | None:

@@ -37,6 +37,9 @@ class Result:
         return self.state is State.IN_FORCE
 
 
+PROOF_AWAITED = "WaitingForProof"
+"""Reason of a workload that waits for proof of isolation alone."""
+
 IN_FORCE = Result(State.IN_FORCE)
 
 
@@ -82,3 +85,7 @@ class Outcome:
     """Storage class of each claim -> whether it is known to encrypt."""
     recheck_after: float | None = None
     """Seconds after which something that is not watched must be looked at again."""
+
+    def hindrances(self) -> frozenset[str]:
+        """Everything that is in the way, to tell when that changes."""
+        return frozenset([*(one.reason for one in self.obstacles), *self.missing_namespaces, *self.foreign_policies])

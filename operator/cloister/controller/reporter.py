@@ -2,6 +2,7 @@
 
 import socket
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -14,8 +15,20 @@ from cloister.controller.status import View, build
 
 log = structlog.get_logger(__name__)
 
-_SPACING_SECONDS = 10.0
-"""Good news of a deployment that still converges may wait this long, so that converging costs few writes."""
+_SPACING_SECONDS = 20.0
+_SPACING_FACTOR = 5.0
+"""Mere progress of a deployment that still converges is told after this long, and then ever more rarely, so that
+converging costs few writes however slow the cluster is."""
+
+
+@dataclass
+class _Told:
+    """What was written last about one deployment."""
+
+    at: float
+    settled: bool
+    hindrances: frozenset[str]
+    spacing: float = _SPACING_SECONDS
 
 
 class Reporter:
@@ -25,8 +38,7 @@ class Reporter:
         self._cluster = cluster
         self._observed = observed
         self._instance = socket.gethostname()[:128]
-        self._written: dict[str, float] = {}
-        self._settled: dict[str, bool] = {}
+        self._told: dict[str, _Told] = {}
         self._untold: dict[str, list[Repair]] = {}
 
     async def report(self, view: View) -> float | None:
@@ -36,19 +48,20 @@ class Reporter:
         status, previous = build(view), view.previous
         if status == previous:
             return None
-        settled = view.settled()
-        age = time.monotonic() - self._written.get(uid, -_SPACING_SECONDS)
-        urgent = _urgent(previous, status) or (settled and not self._settled.get(uid, False))
-        if not urgent and age < _SPACING_SECONDS:
-            self._untold[uid] = repairs
-            return _SPACING_SECONDS - age
+        now, told = time.monotonic(), self._told.get(uid)
+        news = _Told(now, view.settled(), view.outcome.hindrances())
+        if told and not _urgent(previous, status) and told.hindrances == news.hindrances and not _done(told, news):
+            if now - told.at < told.spacing:
+                self._untold[uid] = repairs
+                return told.spacing - (now - told.at)
+            news.spacing = _SPACING_SECONDS if news.settled else told.spacing * _SPACING_FACTOR
         try:
             removed = dict.fromkeys(previous.keys() - status.keys())
             written = await self._cluster.patch_status(view.raw, status | removed)
         except errors.NotFoundError:
             return None  # deleted meanwhile
         self._observed.put(written)
-        self._written[uid], self._settled[uid] = time.monotonic(), settled
+        self._told[uid] = news
         for notice in events.notices(previous, status, repairs):
             await self._post(view.raw, notice)
         return None
@@ -60,8 +73,8 @@ class Reporter:
 
     def forget(self, uid: str) -> None:
         """A deployment is gone."""
-        for memory in (self._written, self._settled, self._untold):
-            memory.pop(uid, None)
+        self._told.pop(uid, None)
+        self._untold.pop(uid, None)
 
     async def _post(self, raw: Object, notice: events.Notice) -> None:
         """An Event that can't be posted is logged: it must not stop what it speaks of."""
@@ -69,6 +82,10 @@ class Reporter:
             await self._cluster.post_event(events.event(raw, notice, datetime.now(UTC), self._instance))
         except errors.ApiError as error:
             log.warning("event not posted", reason=notice.reason, note=notice.note, error=error.message)
+
+
+def _done(told: _Told, news: _Told) -> bool:
+    return news.settled and not told.settled
 
 
 def _urgent(before: Object, after: Object) -> bool:

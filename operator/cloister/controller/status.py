@@ -12,7 +12,7 @@ from typing import Any
 from cloister import names
 from cloister.controller import conditions
 from cloister.controller.families import FAMILIES, Verdict
-from cloister.controller.outcome import Outcome, State
+from cloister.controller.outcome import PROOF_AWAITED, Outcome, State
 from cloister.controls import CONTROLS, Family
 from cloister.flows import components, peer
 from cloister.names import Key, key
@@ -46,10 +46,11 @@ class View:
         return self.raw.get("status") or {}
 
     def settled(self) -> bool:
-        """Whether the operator has done all that it can do for now."""
-        return bool(self.rendered) and all(
-            result.in_force or result.reason == "WaitingForProof" for result in self.outcome.results.values()
-        )
+        """Whether the operator has done all that it can do for now, and cert-manager too."""
+        written = all(result.in_force or result.reason == PROOF_AWAITED for result in self.outcome.results.values())
+        certificates = (key(obj) for obj in self.rendered if obj["kind"] == "Certificate")
+        issued = all(conditions.is_ready(self.live(found) or {}) for found in certificates)
+        return bool(self.rendered) and written and issued
 
 
 def build(view: View) -> Object:

@@ -1,0 +1,287 @@
+"""Status from what a pass has found: pure, honest, and quiet when nothing has changed."""
+
+import copy
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cloister import names
+from cloister.controller import conditions, events, status
+from cloister.controller.holds import hold, prunable
+from cloister.controller.outcome import IN_FORCE, Obstacle, Outcome, Repair, Result, State
+from cloister.controller.status import View
+from cloister.controls import CONTROLS, Family
+from cloister.crd import schema
+from cloister.facts import Facts, Settings
+from cloister.names import Key, key
+from cloister.render import render
+from cloister.spec import LLMDeployment, parse
+
+Object = dict[str, Any]
+
+EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "support-bot.yaml"
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+EXCEPTION = {"control": "ZT-17", "reason": "no kubelet here", "expires": "2026-06-01"}
+
+
+def resource(**spec: Any) -> Object:
+    raw: Object = yaml.safe_load(EXAMPLE.read_text())
+    raw["metadata"] |= {"uid": "11111111-1111-1111-1111-111111111111", "generation": 3, "resourceVersion": "1"}
+    raw["spec"] |= spec
+    return raw
+
+
+def running(obj: Object) -> Object:
+    """A rendered object as it is when all is well."""
+    ready = [{"type": "Ready", "status": "True"}]
+    match obj["kind"]:
+        case "Certificate":
+            extra: Object = {"status": {"conditions": ready, "notAfter": "2026-07-01T00:00:00Z"}}
+        case "StatefulSet":
+            extra = {"status": {"readyReplicas": obj["spec"].get("replicas", 1)}}
+        case "Service":
+            extra = {"spec": obj["spec"] | {"clusterIP": "10.0.0.1"}}
+        case _:
+            extra = {}
+    return copy.deepcopy(obj) | extra
+
+
+class Scene:
+    """A deployment whose every object is in force, to be spoilt."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.raw = resource(**spec)
+        self.deployment: LLMDeployment | None = parse(self.raw)
+        self.rendered = render(self.deployment, Facts(), Settings())
+        self.live = {key(obj): running(obj) for obj in self.rendered}
+        self.outcome = Outcome(results=dict.fromkeys(self.live, IN_FORCE), keyrings=True)
+
+    def status(self, now: datetime = NOW) -> Object:
+        return status.build(View(self.raw, self.deployment, self.rendered, self.outcome, self.live.get, now))
+
+    def condition(self, kind: str) -> tuple[str, str]:
+        found = conditions.find({"status": self.status()}, kind)
+        assert found
+        return found["status"], found["reason"]
+
+    def find(self, kind: str, name: str) -> Key:
+        (found,) = [one for one in self.live if one[0] == kind and one[2] == name]
+        return found
+
+
+def test_all_is_well_and_still_nothing_unproved_is_true() -> None:
+    scene = Scene()
+    for kind in ("ZonesIsolated", "IdentityIssued", "AccessMinimal", "StorageSeparated", "WorkloadsReady"):
+        assert scene.condition(kind)[0] == "True"
+    for kind in ("IsolationProven", "EncryptedAtRest", "AuditRecording", "Ready"):
+        assert scene.condition(kind)[0] == "Unknown"
+    assert scene.condition("Reconciling")[0] == "False"
+    assert scene.condition("Stalled")[0] == "False"
+
+
+def test_a_control_that_is_not_enforced_is_never_true() -> None:
+    lines = {line["id"]: line["status"] for line in Scene().status()["controls"]}
+    assert set(lines) == {control.id for control in CONTROLS}
+    for control in CONTROLS:
+        if not control.enforced:
+            assert lines[control.id] != "True", control.id
+    assert lines["ZT-03"] == "True"
+
+
+def test_an_exception_shows_and_expires_without_stopping_anything() -> None:
+    scene = Scene(exceptions=[EXCEPTION])
+    line = next(line for line in scene.status()["controls"] if line["id"] == "ZT-17")
+    assert line["status"] == "Excepted"
+    assert scene.status()["exceptions"][0]["expired"] is False
+    before = scene.status()
+    after = scene.status(NOW + timedelta(days=1))
+    assert after["exceptions"][0]["expired"] is True
+    (notice,) = events.notices(before, after, [])
+    assert (notice.type, notice.reason) == ("Warning", "ExceptionExpired")
+
+
+def test_the_same_scene_gives_the_same_status_later() -> None:
+    scene = Scene()
+    scene.raw["status"] = scene.status()
+    assert scene.status(NOW + timedelta(hours=1)) == scene.raw["status"]
+
+
+def test_a_transition_time_changes_only_when_status_flips() -> None:
+    scene = Scene()
+    scene.raw["status"] = scene.status()
+    scene.outcome.foreign_policies.append("support-bot-inference/x")
+    later = scene.status(NOW + timedelta(hours=1))
+    times = {one["type"]: one["lastTransitionTime"] for one in later["conditions"]}
+    assert times["ZonesIsolated"] == "2026-06-01T13:00:00Z"
+    assert times["IdentityIssued"] == "2026-06-01T12:00:00Z"
+
+
+def test_a_foreign_policy_spoils_isolation_and_is_named() -> None:
+    scene = Scene()
+    scene.outcome.foreign_policies.append("support-bot-inference/open")
+    assert scene.condition("ZonesIsolated") == ("False", "ForeignPolicies")
+    assert scene.condition("Ready")[0] == "False"
+    assert "support-bot-inference/open" in scene.status()["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "family"),
+    [
+        ("NetworkPolicy", "inference-ingress", "ZonesIsolated"),
+        ("ServiceAccount", "inference", "AccessMinimal"),
+        ("ConfigMap", "gate-inference", "AccessMinimal"),
+        ("PersistentVolumeClaim", "checkpoints", "StorageSeparated"),
+        ("ClusterIssuer", "cloister-ca-support-bot-g1", "IdentityIssued"),
+        ("CronJob", "training", "WorkloadsReady"),
+    ],
+)
+def test_an_object_that_is_refused_spoils_its_family(kind: str, name: str, family: str) -> None:
+    scene = Scene()
+    scene.outcome.results[scene.find(kind, name)] = Result(State.FAILED, "Forbidden", "no")
+    assert scene.condition(family) == ("False", "Forbidden")
+    assert scene.condition("Stalled")[0] == "False"
+    scene.outcome.results[scene.find(kind, name)] = Result(State.FAILED, "Conflict", "not ours")
+    assert scene.condition("Stalled") == ("True", "ObjectConflict")
+    assert scene.status()["phase"] == "Stalled"
+
+
+def test_one_certificate_that_is_not_issued_is_named() -> None:
+    scene = Scene()
+    found = scene.find("Certificate", "cloister-checkpoints")
+    scene.live[found]["status"] = {"conditions": [{"type": "Ready", "status": "False", "message": "no issuer"}]}
+    assert scene.condition("IdentityIssued") == ("False", "Issuing")
+    assert "support-bot-storage/cloister-checkpoints (no issuer)" in scene.status()["message"]
+
+
+def test_an_invalid_declaration_keeps_what_was_known() -> None:
+    scene = Scene()
+    scene.raw["status"] = scene.status()
+    scene.deployment, scene.rendered, scene.outcome = None, [], Outcome()
+    scene.outcome.obstacles.append(Obstacle(Family.READY, "InvalidSpec", "spec.x: wrong", stalled=True))
+    assert scene.condition("Stalled") == ("True", "InvalidSpec")
+    assert scene.condition("ZonesIsolated") == ("True", "Enforced")
+    assert scene.status()["zones"] == scene.raw["status"]["zones"]
+    assert scene.status()["message"] == "spec.x: wrong"
+    notices = list(events.notices(scene.raw["status"], scene.status(), []))
+    assert [(one.type, one.reason) for one in notices] == [("Warning", "InvalidSpec")]
+
+
+def test_a_first_status_of_an_invalid_declaration_proves_nothing() -> None:
+    scene = Scene()
+    scene.deployment, scene.rendered, scene.outcome = None, [], Outcome()
+    scene.outcome.obstacles.append(Obstacle(Family.READY, "InvalidSpec", "wrong", stalled=True))
+    assert {scene.condition(family)[0] for family in Family if family is not Family.READY} == {"Unknown"}
+    assert scene.status()["observedGeneration"] == 3
+
+
+def test_repairs_are_told_once() -> None:
+    scene = Scene()
+    before = scene.status()
+    repair = Repair(scene.find("NetworkPolicy", "inference-ingress"), "was deleted")
+    scene.outcome.repairs.append(repair)
+    after = scene.status()
+    assert after["lastDrift"]["object"] == "NetworkPolicy support-bot-inference/inference-ingress"
+    (notice,) = events.notices(before, after, scene.outcome.repairs)
+    assert "inference-ingress was deleted" in notice.note
+    scene.raw["status"], scene.outcome.repairs = after, []
+    assert scene.status()["lastDrift"] == after["lastDrift"]
+    assert list(events.notices(after, scene.status(), [])) == []
+
+
+def test_status_has_no_field_that_its_schema_lacks() -> None:
+    scene = Scene(exceptions=[EXCEPTION])
+    scene.outcome.repairs.append(Repair(("Service", "a", "b"), "was deleted"))
+
+    def check(value: Any, node: Object, at: str) -> None:
+        if isinstance(value, dict):
+            assert set(value) <= set(node["properties"]), at
+            assert set(node.get("required", ())) <= set(value), at
+            for name, child in value.items():
+                check(child, node["properties"][name], f"{at}.{name}")
+        elif isinstance(value, list):
+            assert len(value) <= node["maxItems"], at
+            for item in value:
+                check(item, node["items"], f"{at}[]")
+        elif isinstance(value, str):
+            assert len(value) <= node["maxLength"], at
+
+    check(scene.status(), schema()["properties"]["status"], "status")
+
+
+def test_an_event_says_whom_it_is_about() -> None:
+    notice = events.Notice("Warning", "Reason", "n" * 5000)
+    event = events.event(resource(), notice, NOW, "pod")
+    assert event["metadata"]["namespace"] == "default"
+    assert event["regarding"]["uid"] == "11111111-1111-1111-1111-111111111111"
+    assert len(event["note"]) == 1024
+
+
+# --- what waits for what ---
+
+
+def held(scene: Scene, kind: str, name: str, missing: list[str] | None = None) -> str | None:
+    assert scene.deployment
+    found = scene.find(kind, name)
+    obj = next(one for one in scene.rendered if key(one) == found)
+    answer = hold(scene.deployment, obj, scene.outcome, missing or [], scene.live.get)
+    return answer.reason if answer else None
+
+
+def test_nothing_waits_when_all_is_well_but_for_proof() -> None:
+    assert held(Scene(), "StatefulSet", "checkpoints") is None
+    assert held(Scene(), "StatefulSet", "inference") == "WaitingForProof"
+    assert held(Scene(exceptions=[EXCEPTION]), "StatefulSet", "inference") is None
+    assert held(Scene(), "CronJob", "training") == "WaitingForProof"
+
+
+def test_without_deny_nothing_is_written() -> None:
+    scene = Scene()
+    deny = next(one for one in scene.live if one[2] == names.DENY_ALL)
+    scene.outcome.results[deny] = Result(State.FAILED, "Forbidden", "no")
+    for kind, name in (
+        ("NetworkPolicy", "inference-ingress"),
+        ("Service", "checkpoints"),
+        ("StatefulSet", "checkpoints"),
+    ):
+        assert held(scene, kind, name) == "PoliciesFirst"
+
+
+def test_configuration_waits_for_facts_and_stores_for_keys_and_certificates() -> None:
+    scene = Scene()
+    assert held(scene, "ConfigMap", "gate-checkpoints", ["x"]) == "WaitingForFacts"
+    assert held(scene, "Service", "checkpoints", ["x"]) is None
+    scene.live[scene.find("Certificate", "cloister-checkpoints")].pop("status")
+    assert held(scene, "StatefulSet", "checkpoints") == "CertificateFirst"
+    assert held(scene, "StatefulSet", "training-data") is None
+    scene.outcome.keyrings = False
+    assert held(scene, "StatefulSet", "training-data") == "KeysFirst"
+    assert held(scene, "PersistentVolumeClaim", "training-data") == "KeysFirst"
+
+
+@pytest.mark.parametrize(
+    ("kind", "metadata", "goes"),
+    [
+        ("NetworkPolicy", {}, True),
+        (
+            "Certificate",
+            {"ownerReferences": [{"uid": "11111111-1111-1111-1111-111111111111", "controller": True}]},
+            True,
+        ),
+        ("Namespace", {}, False),
+        ("PersistentVolumeClaim", {}, False),
+        ("Secret", {}, False),
+        ("Job", {"ownerReferences": [{"uid": "a-cronjob", "controller": True}]}, False),
+        ("ConfigMap", {"deletionTimestamp": "2026-01-01T00:00:00Z"}, False),
+        ("ConfigMap", {"labels": {names.LABEL_DEPLOYMENT: "support-bot", names.LABEL_OWNER: "another"}}, False),
+        ("ConfigMap", {"labels": {names.LABEL_DEPLOYMENT: "support-bot"}}, False),
+    ],
+)
+def test_only_what_is_ours_and_no_data_is_pruned(kind: str, metadata: Object, goes: bool) -> None:
+    deployment = parse(resource())
+    labels = names.owner_labels(deployment.name, deployment.uid)
+    obj = {"kind": kind, "metadata": {"name": "old", "namespace": "n", "labels": labels} | metadata}
+    assert prunable(deployment, obj, set()) == goes
+    assert not prunable(deployment, obj, {key(obj)})
