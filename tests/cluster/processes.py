@@ -41,7 +41,7 @@ class Identity:
             return None
         # The command's name, in parentheses, may hold spaces and parentheses itself: count from the last one.
         state, *fields = stat[stat.rindex(")") + 2 :].split()
-        return None if state in "ZX" else cls(pid, int(fields[18]), _boot_id())
+        return None if state in "ZX" and not _has_threads(pid) else cls(pid, int(fields[18]), _boot_id())
 
     def alive(self) -> bool:
         """Whether this very process still runs."""
@@ -61,6 +61,14 @@ class Identity:
             wait_until(lambda: not self.alive(), grace)
         self.signal(signal.SIGKILL)
         wait_until(lambda: not self.alive(), 10)
+
+
+def _has_threads(pid: int) -> bool:
+    """Whether threads of a process outlive its first one: until the last has ended, its ports are taken."""
+    try:
+        return len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def _boot_id() -> str:

@@ -1,6 +1,7 @@
 """Status from what a pass has found: pure, honest, and quiet when nothing has changed."""
 
 import copy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cloister.facts import Facts, Settings
 from cloister.names import Key, key
 from cloister.render import render
 from cloister.spec import LLMDeployment, parse
+from cloister.zones import STORES, Component
 
 Object = dict[str, Any]
 
@@ -38,7 +40,7 @@ def running(obj: Object) -> Object:
     """A rendered object as it is when all is well."""
     ready = [{"type": "Ready", "status": "True"}]
     match obj["kind"]:
-        case "Certificate":
+        case "Certificate" | "ClusterIssuer":
             extra: Object = {"status": {"conditions": ready, "notAfter": "2026-07-01T00:00:00Z"}}
         case "StatefulSet":
             extra = {"status": {"readyReplicas": obj["spec"].get("replicas", 1)}}
@@ -222,11 +224,18 @@ def test_an_event_says_whom_it_is_about() -> None:
 # --- what waits for what ---
 
 
-def held(scene: Scene, kind: str, name: str, missing: list[str] | None = None) -> str | None:
+KNOWN = Facts(
+    trust_bundle="a certificate",
+    cluster_ips=dict.fromkeys((Component.INFERENCE, *STORES), "10.0.0.1"),
+    jwks="{}",
+)
+
+
+def held(scene: Scene, kind: str, name: str, facts: Facts = KNOWN) -> str | None:
     assert scene.deployment
     found = scene.find(kind, name)
     obj = next(one for one in scene.rendered if key(one) == found)
-    answer = hold(scene.deployment, obj, scene.outcome, missing or [], scene.live.get)
+    answer = hold(scene.deployment, obj, scene.outcome, facts, scene.live.get)
     return answer.reason if answer else None
 
 
@@ -251,8 +260,9 @@ def test_without_deny_nothing_is_written() -> None:
 
 def test_configuration_waits_for_facts_and_stores_for_keys_and_certificates() -> None:
     scene = Scene()
-    assert held(scene, "ConfigMap", "gate-checkpoints", ["x"]) == "WaitingForFacts"
-    assert held(scene, "Service", "checkpoints", ["x"]) is None
+    for facts in (replace(KNOWN, trust_bundle=None), replace(KNOWN, cluster_ips={}), replace(KNOWN, jwks=None)):
+        assert held(scene, "ConfigMap", "gate-checkpoints", facts) == "WaitingForFacts"
+        assert held(scene, "Service", "checkpoints", facts) is None
     scene.live[scene.find("Certificate", "cloister-checkpoints")].pop("status")
     assert held(scene, "StatefulSet", "checkpoints") == "CertificateFirst"
     assert held(scene, "StatefulSet", "training-data") is None

@@ -78,7 +78,7 @@ def run() -> None:
     """Run the operator (in the cluster, or here with your kubeconfig)."""
     from cloister.controller.run import run as run_operator  # noqa: PLC0415  (imports kopf and the client)
 
-    run_operator()
+    raise typer.Exit(run_operator())
 
 
 @app.command()

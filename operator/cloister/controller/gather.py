@@ -14,6 +14,7 @@ from cloister import names
 from cloister.controller import errors
 from cloister.controller.cluster import Cluster, Object
 from cloister.controller.conditions import is_ready
+from cloister.controller.holds import receivers
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import Obstacle, Outcome
 from cloister.controls import Family
@@ -207,26 +208,6 @@ _CERT_MANAGER_MISSING = Obstacle(
 
 class _JwksError(Exception):
     """The JWKS document can't be used, and why."""
-
-
-def receivers(deployment: LLMDeployment) -> tuple[Component, ...]:
-    """Components with a Service: whatever others reach."""
-    return tuple(component for component in components(deployment) if component is not Component.TRAINING)
-
-
-def missing(deployment: LLMDeployment, facts: Facts) -> list[str]:
-    """What gate and auditor configurations need and nobody has answered yet."""
-    wanted = []
-    if facts.trust_bundle is None:
-        wanted.append("the deployment's CA certificate")
-    wanted += [
-        f"the address of Service {component}"
-        for component in receivers(deployment)
-        if component not in facts.cluster_ips
-    ]
-    if deployment.spec.identity.users and facts.jwks is None:
-        wanted.append("the identity provider's keys (JWKS)")
-    return wanted
 
 
 def jwks_problem(text: str) -> str | None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from cloister import names
 from cloister.controller.conditions import is_ready
-from cloister.controller.gather import CA_GENERATION
 from cloister.controller.observed import Object
 from cloister.controller.outcome import PROOF_AWAITED, Outcome, Result, State, describe
+from cloister.facts import Facts
+from cloister.flows import components
 from cloister.names import Key, key
 from cloister.render.phases import Phase, phase
 from cloister.spec import LLMDeployment
@@ -40,7 +41,7 @@ def hold(
     deployment: LLMDeployment,
     obj: Object,
     outcome: Outcome,
-    missing_facts: list[str],
+    facts: Facts,
     observed: Callable[[Key], Object | None],
 ) -> Hold | None:
     """The first thing that this object still waits for."""
@@ -51,14 +52,34 @@ def hold(
         return Hold(
             "KeysFirst", "waits for the stores' keyrings: a volume never exists before its keys", creation_only=True
         )
-    if obj["kind"] == "Certificate" and at is Phase.STORAGE and not _issuer_ready(deployment, observed):
+    if obj["kind"] == "Certificate" and at is Phase.STORAGE and not _issuer_ready(deployment, facts, observed):
         # cert-manager would try, fail and back off for each of them.
         return Hold("AuthorityFirst", "waits for the deployment's CA", creation_only=True)
-    if at >= Phase.CONFIG and missing_facts:
+    if at >= Phase.CONFIG and (missing_facts := missing(deployment, facts)):
         return Hold("WaitingForFacts", f"waits for {', '.join(missing_facts)}")
     if at >= Phase.STORES:
         return _workload(deployment, obj, at, outcome, observed)
     return None
+
+
+def receivers(deployment: LLMDeployment) -> tuple[Component, ...]:
+    """Components with a Service: whatever others reach."""
+    return tuple(component for component in components(deployment) if component is not Component.TRAINING)
+
+
+def missing(deployment: LLMDeployment, facts: Facts) -> list[str]:
+    """What gate and auditor configurations need and nobody has answered yet."""
+    wanted = []
+    if facts.trust_bundle is None:
+        wanted.append("the deployment's CA certificate")
+    wanted += [
+        f"the address of Service {component}"
+        for component in receivers(deployment)
+        if component not in facts.cluster_ips
+    ]
+    if deployment.spec.identity.users and facts.jwks is None:
+        wanted.append("the identity provider's keys (JWKS)")
+    return wanted
 
 
 def _workload(
@@ -87,8 +108,8 @@ def _workload(
     return None
 
 
-def _issuer_ready(deployment: LLMDeployment, observed: Callable[[Key], Object | None]) -> bool:
-    issuer = observed(("ClusterIssuer", "", names.ca(deployment.name, CA_GENERATION)))
+def _issuer_ready(deployment: LLMDeployment, facts: Facts, observed: Callable[[Key], Object | None]) -> bool:
+    issuer = observed(("ClusterIssuer", "", names.ca(deployment.name, facts.ca_generation)))
     return issuer is not None and is_ready(issuer)
 
 

@@ -1,8 +1,6 @@
 """One pass over one deployment: from what is declared and observed to what the cluster holds, and its status."""
 
 import asyncio
-import secrets
-import time
 from collections.abc import Coroutine, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -10,11 +8,12 @@ from typing import Any
 import structlog
 
 from cloister import names
-from cloister.controller import errors, gather, metrics
+from cloister.controller import errors, metrics
 from cloister.controller.cluster import Cluster, Object
 from cloister.controller.ensure import Ensurer, failure
 from cloister.controller.gather import Gatherer
 from cloister.controller.holds import Hold, by_phase, hold, prunable
+from cloister.controller.keyrings import Keyrings
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import Obstacle, Outcome, Result, State, describe
 from cloister.controller.reporter import Reporter
@@ -22,13 +21,12 @@ from cloister.controller.status import View
 from cloister.controls import Family
 from cloister.facts import Facts, Settings
 from cloister.flows import outside
-from cloister.names import Key, key
+from cloister.names import key
 from cloister.render import render
-from cloister.render.keys import keyring_secret
 from cloister.render.namespaces import namespaces
 from cloister.render.phases import Phase
 from cloister.spec import LLMDeployment, SpecError, parse
-from cloister.zones import STORES, Component, Zone
+from cloister.zones import Zone
 
 log = structlog.get_logger(__name__)
 
@@ -36,8 +34,6 @@ _CONCURRENCY = 8
 """Writes of one pass that are under way at once."""
 _CONFLICT_SECONDS = 30.0
 """After how long something that only a person can remove is looked at again."""
-_KEYRING_SECONDS = 300.0
-"""How long a keyring that was seen is believed to be there: Secrets are not watched."""
 
 
 class RetryError(Exception):
@@ -57,12 +53,11 @@ class Reconciler:
         self._settings = settings
         self._gatherer = Gatherer(cluster, observed, settings.cert_manager_namespace)
         self._ensurer = Ensurer(cluster, observed)
+        self._keyrings = Keyrings(cluster)
         self._reporter = Reporter(cluster, observed)
         self._valid: dict[str, LLMDeployment] = {}
         """Deployment uid -> the last valid declaration."""
         self._rendered: dict[str, tuple[LLMDeployment, Facts, list[Object]]] = {}
-        self._keyrings: dict[str, float] = {}
-        """Deployment uid -> when its keyrings were last seen complete."""
         self._uids: dict[str, str] = {}
         self.awaited: dict[str, set[str]] = {}
         """Deployment -> namespaces that its clients are declared in and that do not exist."""
@@ -177,7 +172,6 @@ class Reconciler:
 
     async def _enforce(self, deployment: LLMDeployment, facts: Facts, rendered: list[Object], outcome: Outcome) -> None:
         """Phase by phase, deny first; what must wait is left alone."""
-        missing = gather.missing(deployment, facts)
         slots = asyncio.Semaphore(_CONCURRENCY)
 
         async def one(obj: Object, held: Hold | None) -> None:
@@ -192,62 +186,15 @@ class Reconciler:
 
         for at, batches in by_phase(rendered).items():
             if at is Phase.STORAGE:
-                await self._keyrings_exist(deployment, outcome)
+                await self._keyrings.exist(deployment, outcome)
             for batch in batches:
-                holds = [hold(deployment, obj, outcome, missing, self._observed.get) for obj in batch]
+                holds = [hold(deployment, obj, outcome, facts, self._observed.get) for obj in batch]
                 await _all(one(obj, held) for obj, held in zip(batch, holds, strict=True))
         self._foreign_policies(deployment, rendered, outcome)
 
     def _as_it_is(self, obj: Object, otherwise: Result) -> Result:
         """A held object may be in force all the same."""
         return Result(State.IN_FORCE) if self._ensurer.exact(obj) else otherwise
-
-    async def _keyrings_exist(self, deployment: LLMDeployment, outcome: Outcome) -> None:
-        """Each store has keys before it has a volume. A lost keyring is never replaced: it would bury the data."""
-        if time.monotonic() - self._keyrings.get(deployment.uid, -_KEYRING_SECONDS) < _KEYRING_SECONDS:
-            outcome.keyrings = True
-            return
-        namespace = names.namespace(deployment.name, Zone.STORAGE)
-        if not outcome.results[("Namespace", "", namespace)].in_force:
-            return
-        complete = [await self._keyring_exists(deployment, store, outcome) for store in STORES]
-        outcome.keyrings = all(complete)
-        if outcome.keyrings:
-            self._keyrings[deployment.uid] = time.monotonic()
-
-    async def _keyring_exists(self, deployment: LLMDeployment, store: Component, outcome: Outcome) -> bool:
-        namespace, name = names.namespace(deployment.name, Zone.STORAGE), names.keyring(store)
-        found: Key = ("Secret", namespace, name)
-        try:
-            await self._cluster.get("Secret", name, namespace)
-        except errors.NotFoundError:
-            if await self._volume_exists(namespace, store):
-                message = (
-                    f"{describe(found)} is gone while its volume is there: without it the data can't be read, and a new"
-                    " one would not open it. Restore the Secret from a backup, or delete the volume to start empty"
-                )
-                outcome.obstacles.append(Obstacle(Family.ENCRYPTED_AT_REST, "KeyringLost", message, stalled=True))
-                return False
-        else:
-            return True
-        secret = keyring_secret(deployment, store, secrets.token_urlsafe(32), secrets.token_urlsafe(32))
-        try:
-            await self._cluster.create(secret)
-        except errors.AlreadyExistsError:
-            return True
-        except errors.ApiError as error:
-            outcome.results[found] = failure(error)
-            return False
-        log.info("keyring created", deployment=deployment.name, secret=describe(found))
-        return True
-
-    async def _volume_exists(self, namespace: str, store: Component) -> bool:
-        """Asked live: a keyring made beside a volume that the cache does not know yet would be the wrong one."""
-        try:
-            await self._cluster.get("PersistentVolumeClaim", str(store), namespace)
-        except errors.NotFoundError:
-            return False
-        return True
 
     def _foreign_policies(self, deployment: LLMDeployment, rendered: list[Object], outcome: Outcome) -> None:
         """NetworkPolicies only ever add permissions, so one of somebody else's in a zone may widen it."""
@@ -297,9 +244,10 @@ class Reconciler:
         uid = self._uids.pop(name, "")
         self._ensurer.forget(uid)
         self._gatherer.forget(uid)
+        self._keyrings.forget(uid)
         self._reporter.forget(uid)
         self.awaited.pop(name, None)
-        for memory in (self._valid, self._rendered, self._keyrings):
+        for memory in (self._valid, self._rendered):
             memory.pop(uid, None)
 
 

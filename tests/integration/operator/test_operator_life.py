@@ -109,6 +109,21 @@ def test_deletion_leaves_only_what_retain_keeps(world: World, policy: str) -> No
     assert ("spec.adopt" in told[0]["note"]) == (policy == "Retain")
 
 
+def test_pods_end_before_the_policies_that_hold_them(world: World) -> None:
+    name = world.converge(minimal("lingers"))
+    pod = f"api/v1/namespaces/{name}-inference/pods/inference-0"
+    until(lambda: world.admin.get(pod).code == 200, "the pod is there")
+    assert world.admin.patch(pod, {"metadata": {"finalizers": ["example.com/lingers"]}}, real=True).code == 200
+    world.delete((names.KIND, "", name))
+    until(lambda: "deletionTimestamp" in world.admin.get(pod).body["metadata"], "the pod is asked to end")
+    # The training zone has no pod: when it is gone, the namespace controller has had its turn at this one as well.
+    world.until_gone(("Namespace", "", f"{name}-training"))
+    policy = world.get(("NetworkPolicy", f"{name}-inference", "deny-all"))
+    assert "deletionTimestamp" not in policy["metadata"]
+    assert world.admin.patch(pod, {"metadata": {"finalizers": None}}, real=True).code == 200
+    world.until_gone(("Namespace", "", f"{name}-inference"))
+
+
 def _outside(world: World, name: str) -> list[names.Key]:
     """Keys of what is owned, but for the leaf certificates that a retained storage zone keeps."""
     return [key for key in world.owned(name) if not (key[0] == "Certificate" and key[1] == f"{name}-storage")]
