@@ -1,6 +1,5 @@
 """The scalar types of the custom resource: every one bounded, so that CEL's cost limit holds, and documented once."""
 
-import datetime as dt
 import re
 from enum import StrEnum
 from typing import Annotated, Any
@@ -181,6 +180,3 @@ def milli(quantity: str) -> int:
     scale = _DECIMAL[suffix] if suffix in _DECIMAL else _BINARY[suffix] * 1000
     whole, _, fraction = number.partition(".")
     return (int(whole) * 1000 + int(fraction.ljust(3, "0") or 0)) * scale // 1000
-
-
-Date = dt.date

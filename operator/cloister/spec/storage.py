@@ -127,10 +127,6 @@ class Storage(Model):
     checkpoints: Checkpoints = Field(description="Weights.")
     interaction_logs: InteractionLogs = Field(description="Sealed records of every prompt, reply and data query.")
 
-    def store(self, component: Component) -> Store:
-        """The declaration of one store."""
-        return self.by_component()[component]
-
     def by_component(self) -> dict[Component, Store]:
         """The three declarations by their component."""
         return dict(zip(STORES, (self.training_data, self.checkpoints, self.interaction_logs), strict=True))
