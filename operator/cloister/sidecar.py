@@ -36,6 +36,8 @@ LEAF_DIR = "/etc/cloister/leaf"
 BUNDLE_DIR = "/etc/cloister/trust"
 AUDITOR_CONFIG = "/etc/cloister/auditor/auditor.json"
 KEYRING_DIR = "/etc/cloister/keyring"
+REVOCATIONS = "/etc/cloister/revocations/revocations.json"
+"""A :class:`Revocations`; the operator writes it, the auditor reads it again when it changes."""
 JOURNAL_DIR = "/var/lib/cloister/journal"
 DATA_DIR = "/var/lib/cloister/data"
 
@@ -49,18 +51,8 @@ PEER_HEADER = f"{HEADER_PREFIX}peer"
 API_HEADER = f"{HEADER_PREFIX}api"
 """Name of the approved API that the request belongs to."""
 CLAIMS_HEADER = f"{HEADER_PREFIX}claims"
-"""Every claim of the person's verified token: JSON, base64url."""
-SUBJECT_HEADER = f"{HEADER_PREFIX}subject"
-"""`sub` of the person's token. This and the following are absent where a machine speaks for itself."""
-ROLES_HEADER = f"{HEADER_PREFIX}roles"
-"""The claim with the roles: a JSON list, or one role as plain text. Absent where the claim's name is a URL (it is in
-:data:`CLAIMS_HEADER`), as are country and device then."""
-COUNTRY_HEADER = f"{HEADER_PREFIX}country"
-"""The claim with the country."""
-DEVICE_HEADER = f"{HEADER_PREFIX}device"
-"""`true` on a managed device, by the token's claim."""
-SESSION_HEADER = f"{HEADER_PREFIX}session"
-"""`sid` of the person's token (OpenID Connect Front-Channel Logout 1.0, section 3)."""
+"""Every claim of the person's verified token: JSON, base64url without padding (the payload of RFC 7519). Absent where a
+machine speaks for itself."""
 
 
 class _Model(BaseModel):
@@ -84,6 +76,62 @@ class ApiAllowed(_Model):
     paths: tuple[str, ...]
 
 
+class Claims(_Model):
+    """Where the token says what rules and records ask for: keys from the outermost to the innermost."""
+
+    roles: tuple[str, ...] = ("roles",)
+    country: tuple[str, ...] = ("country",)
+    managed_device: tuple[str, ...] = ("managed_device",)
+
+
+class People(_Model):
+    """What is asked of a person's sign-in again with every request."""
+
+    claims: Claims = Claims()
+    max_session_seconds: int | None = None
+    """Longest time since `auth_time`. With it, a token without `auth_time` is refused."""
+    acr_values: tuple[str, ...] = ()
+    """Named in the step-up challenge (RFC 9470, section 3)."""
+    revocations: str | None = None
+    """Path of the list; None where the resource names none."""
+
+
+class Revocations(_Model):
+    """Who is no longer admitted, although the token is still valid."""
+
+    subjects: tuple[str, ...] = ()
+    """Values of `sub`: the person, whatever the token."""
+    sessions: tuple[str, ...] = ()
+    """Values of `sid` (OpenID Connect Front-Channel Logout 1.0, section 3)."""
+    tokens: tuple[str, ...] = ()
+    """Values of `jti` (RFC 7519, section 4.1.7)."""
+    issued_before: dict[str, int] = {}
+    """`sub` -> seconds since 1970: what was issued to this person earlier is void; `*` is everybody."""
+
+
+class Limits(_Model):
+    """Bounds at the model, per caller where they count something."""
+
+    max_body_bytes: int = 1 << 18
+    max_output_bytes: int = 1 << 24
+    """Largest reply; a longer one is refused, or cut where it is a stream that has begun."""
+    concurrent: int | None = None
+    """Requests under way at once."""
+
+
+class Journal(_Model):
+    """What is recorded, for whom, and where it goes."""
+
+    directory: str = JOURNAL_DIR
+    recipients: tuple[str, ...]
+    """Public keys (cloister.sealing) of those who can open it."""
+    content: Literal["None", "Hash", "Redacted", "Full"] = "Redacted"
+    upstream: str
+    """Where sealed segments are PUT: `unix:<path>`."""
+    path: Annotated[str, Field(pattern="^/.*/$")]
+    """Path below which they are PUT."""
+
+
 class Auditor(_Model):
     """Configuration of the auditor, at :data:`AUDITOR_CONFIG`."""
 
@@ -91,22 +139,21 @@ class Auditor(_Model):
     deployment: str
     component: str
     identity: str
-    """SPIFFE ID under which its segments are filed."""
+    """SPIFFE ID of the pod: the origin of its journal."""
     listen: str | None = None
     """Socket on which the gate hands over requests; None where nothing comes in (training)."""
     upstream: Upstream | None = None
     s3_listen: str | None = None
     """Where training's S3 endpoint is offered."""
     s3_upstream: str | None = None
-    journal_dir: str = JOURNAL_DIR
-    journal_upstream: str
-    """Where sealed segments are PUT."""
-    journal_path: str
-    """Path below which they are PUT."""
+    journal: Journal
+    people: People = People()
+    limits: Limits = Limits()
+    request_schema: Literal["Block", "Flag", "Off"] = "Block"
+    """What happens to a request outside its API's schema. JSON that can be read in two ways is always refused."""
+    apis: tuple[ApiAllowed, ...] = ()
     health_port: int
     metrics_port: int
-    apis: tuple[ApiAllowed, ...] = ()
-    max_body_bytes: int | None = None
 
 
 class Fetch(_Model):

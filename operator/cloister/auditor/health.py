@@ -1,0 +1,120 @@
+"""What the kubelet asks, and what Prometheus reads. Neither port tells anything about anybody."""
+
+from collections.abc import Callable, Iterator
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from cloister import sidecar
+from cloister.auditor.http.upstream import Pool, UpstreamError
+from cloister.auditor.recorder import Recorder
+from cloister.auditor.stats import Stats
+
+HOST = "0.0.0.0"  # noqa: S104 - the pod's own address; network policies say who reaches it
+
+Unready = Callable[[], str | None]
+"""Why nothing should be asked of this pod; None when it is ready."""
+
+
+async def serve_health(
+    port: int, unready: Unready, pool: Pool | None, upstream: sidecar.Upstream | None
+) -> web.AppRunner:
+    """`/healthz`: the loop turns. `/readyz`: requests can be recorded. `/workload`: the server behind is up."""
+
+    async def alive(request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def ready(request: web.Request) -> web.Response:
+        reason = unready()
+        return web.Response(status=503 if reason else 200, text=f"{reason or 'ok'}\n")
+
+    async def workload(request: web.Request) -> web.Response:
+        reason = await _asked(pool, upstream) if pool and upstream else None
+        return web.Response(status=503 if reason else 200, text=f"{reason or 'ok'}\n")
+
+    routes = [web.get("/healthz", alive), web.get("/readyz", ready), web.get("/workload", workload)]
+    return await _serve(port, routes)
+
+
+async def serve_metrics(port: int, recorder: Recorder, stats: Stats) -> web.AppRunner:
+    """`/metrics`, in Prometheus' text format."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Figures(recorder, stats))
+
+    async def metrics(request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return await _serve(port, [web.get("/metrics", metrics)])
+
+
+async def _serve(port: int, routes: list[web.RouteDef]) -> web.AppRunner:
+    app = web.Application()
+    app.add_routes(routes)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, HOST, port).start()
+    return runner
+
+
+async def _asked(pool: Pool, upstream: sidecar.Upstream) -> str | None:
+    connection = None
+    try:
+        connection = await pool.acquire()
+        head = await connection.send(f"GET {upstream.health_path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode(), b"")
+        ended = False
+        while not ended:
+            _, ended = await connection.read()
+    except UpstreamError as error:
+        return str(error)
+    finally:
+        if connection is not None:
+            connection.release()
+    return None if head.status < 400 else f"it answers {head.status}"
+
+
+class _Figures(Collector):
+    """The counts, when they are asked for."""
+
+    def __init__(self, recorder: Recorder, stats: Stats) -> None:
+        self._recorder, self._stats = recorder, stats
+
+    def collect(self) -> Iterator[Metric]:
+        stats, recorder = self._stats, self._recorder
+        requests = CounterMetricFamily(
+            "cloister_auditor_requests", "Requests answered, by API and status.", labels=["api", "status"]
+        )
+        for (api, status), count in stats.requests.items():
+            requests.add_metric([api, str(status)], count)
+        yield requests
+        refusals = CounterMetricFamily("cloister_auditor_refusals", "Requests refused, by code.", labels=["code"])
+        for code, count in stats.refusals.items():
+            refusals.add_metric([code], count)
+        yield refusals
+        for name, text, tokens in (
+            ("input", "Tokens of prompts, as the model server counted them.", stats.tokens_in),
+            ("output", "Tokens of replies, as the model server counted them.", stats.tokens_out),
+        ):
+            family = CounterMetricFamily(f"cloister_auditor_{name}_tokens", text, labels=["model"])
+            for model, count in tokens.items():
+                family.add_metric([model], count)
+            yield family
+        for name, text, value in (
+            ("flagged_requests", "Requests outside their schema that were let through.", stats.flagged),
+            ("request_bytes", "Bytes of request bodies that were forwarded.", stats.bytes_in),
+            ("reply_bytes", "Bytes of reply bodies that were passed on.", stats.bytes_out),
+            ("stream_parts", "Recorded parts of streamed replies.", stats.events),
+            ("cancelled_requests", "Requests whose caller went away.", stats.cancelled),
+            ("journal_records", "Records that are durable.", recorder.records),
+            ("journal_commits", "Writes to the journal.", recorder.commits),
+            ("segments_shipped", "Segments that the store has taken.", stats.segments_shipped),
+            ("shipping_failures", "Rounds of shipping that failed.", stats.shipping_failures),
+        ):
+            yield CounterMetricFamily(f"cloister_auditor_{name}", text, value=value)
+        yield GaugeMetricFamily(
+            "cloister_auditor_segments_unshipped", "Sealed segments that wait for the store.", value=stats.unshipped
+        )
+        yield GaugeMetricFamily(
+            "cloister_auditor_recording", "1 while records can be written.", value=float(recorder.error is None)
+        )

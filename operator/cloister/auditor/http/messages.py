@@ -1,0 +1,60 @@
+"""What the two sides of the proxy hand to each other."""
+
+from dataclasses import dataclass, field
+
+Headers = list[tuple[bytes, bytes]]
+"""Names in lower case, in the order of arrival."""
+
+REASONS = {
+    200: b"OK",
+    201: b"Created",
+    204: b"No Content",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    403: b"Forbidden",
+    404: b"Not Found",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    429: b"Too Many Requests",
+    500: b"Internal Server Error",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
+
+
+@dataclass(slots=True)
+class Request:
+    """A request, whole."""
+
+    method: str = ""
+    target: str = ""
+    """Path, and query if any, as received."""
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    """By name in lower case. Only what :data:`cloister.auditor.http.downstream.SINGLE` names may come twice."""
+    body: bytes = b""
+
+    def header(self, name: bytes) -> str | None:
+        """A header as text."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+
+@dataclass(slots=True)
+class Head:
+    """The beginning of a reply."""
+
+    status: int
+    headers: Headers
+
+    def header(self, name: bytes) -> bytes | None:
+        """The first header of this name."""
+        return next((value for key, value in self.headers if key == name), None)
+
+
+def head_bytes(status: int, headers: Headers) -> bytes:
+    """A reply's head on the wire (RFC 9112, section 4)."""
+    lines = [b"HTTP/1.1 %d %s\r\n" % (status, REASONS.get(status, b""))]
+    lines += [b"%s: %s\r\n" % header for header in headers]
+    lines.append(b"\r\n")
+    return b"".join(lines)

@@ -1,0 +1,113 @@
+"""What a reply tells about itself: model, tokens, reasons to stop, and its text piece by piece."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+
+Piece = tuple[str, str]
+"""Where in the reply some text belongs (`0`: first choice; `0.tool.1`: arguments of its second tool call), and it."""
+
+_USAGE = (
+    ("gen_ai.usage.input_tokens", ("prompt_tokens", "input_tokens")),
+    ("gen_ai.usage.output_tokens", ("completion_tokens", "output_tokens")),
+)
+_MAX_NAME = 256
+
+
+class Summary:
+    """Collects the attributes of one reply (OpenTelemetry semantic conventions for generative AI)."""
+
+    def __init__(self) -> None:
+        self._fields: dict[str, Any] = {}
+        self._reasons: list[str] = []
+
+    def add(self, document: Any) -> None:
+        """Takes in a whole reply, or an event of one."""
+        if not isinstance(document, dict):
+            return
+        inner = document.get("response")  # the Responses API wraps it in its events
+        if isinstance(inner, dict):
+            document = inner
+        fields = self._fields
+        if "gen_ai.response.id" not in fields:
+            for name, key in (("gen_ai.response.id", "id"), ("gen_ai.response.model", "model")):
+                value = document.get(key)
+                if isinstance(value, str):
+                    fields[name] = value[:_MAX_NAME]
+        choices = document.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            reason = choice.get("finish_reason") if isinstance(choice, dict) else None
+            if isinstance(reason, str):
+                self._reasons.append(reason[:_MAX_NAME])
+        usage = document.get("usage")
+        if isinstance(usage, dict):
+            for name, keys in _USAGE:
+                for key in keys:
+                    count = usage.get(key)
+                    if isinstance(count, int) and 0 <= count < 1 << 53:
+                        fields[name] = count
+
+    def fields(self) -> dict[str, Any]:
+        """The attributes, for a record."""
+        return self._fields | ({"gen_ai.response.finish_reasons": self._reasons[:128]} if self._reasons else {})
+
+
+def pieces(events: Iterable[bytes], summary: Summary) -> Iterator[Piece]:
+    """Takes in the payloads of events, and gives the text that they carry."""
+    for payload in events:
+        if payload == b"[DONE]":
+            continue
+        try:
+            document = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            yield "other", payload.decode("utf-8", "replace") + "\n"
+            continue
+        summary.add(document)
+        yield from _texts(document, payload)
+
+
+def _texts(document: Any, payload: bytes) -> Iterator[Piece]:
+    choices = document.get("choices") if isinstance(document, dict) else None
+    if isinstance(choices, list):
+        for choice in choices:
+            if isinstance(choice, dict):
+                yield from _choice(choice)
+        return
+    delta = document.get("delta") if isinstance(document, dict) else None
+    if isinstance(delta, str):
+        place = f"{document.get('output_index', 0)}.{document.get('content_index', 0)}"
+        yield (
+            (place if document.get("type") == "response.output_text.delta" else f"{place}.{document.get('type')}"),
+            delta,
+        )
+    else:
+        yield "other", orjson.dumps(document).decode() + "\n"
+
+
+def _choice(choice: dict[str, Any]) -> Iterator[Piece]:
+    place = str(choice.get("index", 0))
+    text = choice.get("text")
+    if isinstance(text, str):
+        yield place, text
+    delta = choice.get("delta")
+    if not isinstance(delta, dict):
+        return
+    for key, value in delta.items():
+        if isinstance(value, str):
+            if key != "role":
+                yield (place if key == "content" else f"{place}.{key}"), value
+        elif key == "tool_calls" and isinstance(value, list):
+            yield from _tools(place, value)
+        elif value is not None:
+            yield f"{place}.{key}", orjson.dumps(value).decode()
+
+
+def _tools(place: str, calls: list[Any]) -> Iterator[Piece]:
+    for call in calls:
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            where = f"{place}.tool.{call.get('index', 0)}"
+            for key in ("name", "arguments"):
+                if isinstance(function.get(key), str):
+                    yield f"{where}.{key}", function[key]

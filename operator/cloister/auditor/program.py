@@ -1,0 +1,160 @@
+"""The parts put together: what listens, what ticks, and how it all ends."""
+
+import asyncio
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+
+from cloister import __version__, sidecar
+from cloister.auditor.callers import Callers
+from cloister.auditor.content import Content
+from cloister.auditor.exchange import Inspector, Means
+from cloister.auditor.health import serve_health, serve_metrics
+from cloister.auditor.http.downstream import IDLE_SECONDS, REQUEST_SECONDS, Downstream
+from cloister.auditor.http.upstream import Pool
+from cloister.auditor.limits import Concurrency
+from cloister.auditor.recorder import Recorder
+from cloister.auditor.revocations import RevocationList
+from cloister.auditor.sessions import NoRisk, Sessions
+from cloister.auditor.shipping import Shipper
+from cloister.auditor.stats import Stats
+from cloister.journal import SCHEMA_VERSION, JournalWriter, timestamp
+from cloister.sealing import parse_public
+
+DRAIN_SECONDS = 15
+"""How long requests under way may take once the pod is told to end."""
+LAST_SHIPPING_SECONDS = 20
+TICK_SECONDS = 1.0
+
+_log = structlog.get_logger()
+
+
+async def run(config: sidecar.Auditor) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    ending = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ending.set)
+    stats = Stats()
+    content_key = secrets.token_bytes(32)
+    writer = JournalWriter(
+        Path(config.journal.directory),
+        identity=config.identity,
+        recipients=[parse_public(text) for text in config.journal.recipients],
+    )
+    recorder = Recorder(writer)
+    await recorder.record(_start_record(config, content_key, writer.incident))
+    revocations = RevocationList(config.people.revocations)
+    connections: set[Downstream] = set()
+    shipper = Shipper(config.journal, stats)
+    pool = Pool(config.upstream.address) if config.upstream else None
+
+    def unready() -> str | None:
+        if ending.is_set():
+            return "it is ending"
+        if recorder.error:
+            return f"nothing can be recorded: {recorder.error}"
+        return None if revocations.known else "the list of revoked sign-ins can't be read"
+
+    async with AsyncExitStack() as stack:
+        for serving in (
+            serve_health(config.health_port, unready, pool, config.upstream),
+            serve_metrics(config.metrics_port, recorder, stats),
+        ):
+            stack.push_async_callback((await serving).cleanup)
+        tasks = [
+            asyncio.create_task(shipper.run()),
+            asyncio.create_task(_tick(lambda: _sweep(connections, pool, recorder, revocations))),
+        ]
+        server = None
+        if config.listen and pool:
+            means = Means(
+                config=config,
+                recorder=recorder,
+                pool=pool,
+                callers=Callers(config.people.claims),
+                sessions=Sessions(config.people, revocations, NoRisk()),
+                concurrency=Concurrency(config.limits.concurrent),
+                content=Content(config.journal.content, content_key),
+                stats=stats,
+            )
+            server = await _listen(Path(config.listen), Inspector(means), connections)
+        _log.info("serving", deployment=config.deployment, component=config.component)
+        await ending.wait()
+        _log.info("ending", under_way=sum(connection.busy for connection in connections))
+        if server:
+            server.close()
+        await _drain(connections)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        recorder.note({"type": "stop", "time": timestamp(time.time())})
+        await recorder.close()
+        shipped = await shipper.last(LAST_SHIPPING_SECONDS)
+        _log.info("ended", everything_shipped=shipped)
+        if pool:
+            pool.close()
+
+
+async def _listen(path: Path, inspector: Inspector, connections: set[Downstream]) -> asyncio.Server:
+    """On the socket that the gate knows, for its user and the sockets' group."""
+    _forget(path)
+    before = os.umask(0o117)
+    try:
+        return await asyncio.get_running_loop().create_unix_server(
+            lambda: Downstream(inspector, connections), str(path), backlog=1024
+        )
+    finally:
+        os.umask(before)
+
+
+def _forget(path: Path) -> None:
+    """Of a process that was killed, the socket is still there."""
+    path.unlink(missing_ok=True)
+
+
+async def _tick(work: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        work()
+
+
+def _sweep(connections: set[Downstream], pool: Pool | None, recorder: Recorder, revocations: RevocationList) -> None:
+    recorder.tick()
+    revocations.reload()
+    if pool:
+        pool.sweep()
+    now = asyncio.get_running_loop().time()
+    for connection in list(connections):
+        if not connection.busy and now - connection.since > (REQUEST_SECONDS if connection.reading else IDLE_SECONDS):
+            connection.abort()
+
+
+async def _drain(connections: set[Downstream]) -> None:
+    """Lets requests under way finish, and ends connections that have none."""
+    if under_way := [connection.task for connection in connections if connection.task]:
+        await asyncio.wait(under_way, timeout=DRAIN_SECONDS)
+    for connection in list(connections):
+        connection.abort()
+
+
+def _start_record(config: sidecar.Auditor, content_key: bytes, incident: str | None) -> dict[str, object]:
+    return {
+        "type": "start",
+        "time": timestamp(time.time()),
+        "cloister.schema": SCHEMA_VERSION,
+        "cloister.version": __version__,
+        "cloister.deployment": config.deployment,
+        "cloister.component": config.component,
+        "cloister.identity": config.identity,
+        "cloister.content": config.journal.content,
+        "cloister.content_key": content_key.hex() if config.journal.content == "Hash" else None,
+        "cloister.recipients": [parse_public(text).key_id for text in config.journal.recipients],
+        "cloister.incident": incident,
+    }

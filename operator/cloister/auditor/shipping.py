@@ -1,0 +1,115 @@
+"""Sealed segments go to the interaction-logs store. A segment is kept until the store has it, whatever happens."""
+
+import asyncio
+import itertools
+import random
+import time
+from pathlib import Path
+
+import aiohttp
+import structlog
+
+from cloister import sidecar
+from cloister.auditor.stats import Stats
+from cloister.journal import object_name, removable_segments, sealed_segments
+
+RETRY_SECONDS = (1, 60)
+"""First and longest pause after a failure; doubled in between, and jittered so that pods don't ask in step."""
+LOOK_SECONDS = 2
+KEEP_SECONDS = 3600
+KEEP_BYTES = 256 << 20
+"""Shipped segments stay for a while beside the journal, a second copy should the store lose its volume."""
+_STORED = (200, 201, 204)
+_ALREADY_THERE = 412
+"""`If-None-Match: *` (RFC 9110, section 13.1.2): the answer to an earlier try was lost. Nothing is overwritten."""
+
+_log = structlog.get_logger()
+
+
+class Shipper:
+    """Puts each sealed segment into the store, oldest first."""
+
+    def __init__(self, journal: sidecar.Journal, stats: Stats) -> None:
+        self._directory = Path(journal.directory)
+        self._journal, self._stats = journal, stats
+        self._failing = False
+
+    async def run(self) -> None:
+        """Ships until it is cancelled."""
+        pause = RETRY_SECONDS[0]
+        async with self._session() as session:
+            while True:
+                if await self.ship(session):
+                    pause = RETRY_SECONDS[0]
+                    await asyncio.sleep(LOOK_SECONDS)
+                else:
+                    await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+                    pause = min(2 * pause, RETRY_SECONDS[1])
+
+    async def last(self, seconds: float) -> bool:
+        """At the end: what is sealed is shipped if it can be in this time; if not, it waits for the next start."""
+        try:
+            async with asyncio.timeout(seconds), self._session() as session:
+                for pause in itertools.repeat(RETRY_SECONDS[0]):
+                    if await self.ship(session):
+                        return True
+                    await asyncio.sleep(pause)
+        except TimeoutError:
+            pass
+        return False
+
+    async def ship(self, session: aiohttp.ClientSession) -> bool:
+        """One round; whether nothing is left behind."""
+        waiting = await asyncio.to_thread(sealed_segments, self._directory)
+        self._stats.unshipped = len(waiting)
+        for path in waiting:
+            if error := await self._put(session, path):
+                self._stats.shipping_failures += 1
+                if not self._failing:
+                    _log.warning("segments can't be shipped, they wait on the journal's volume", error=error)
+                self._failing = True
+                return False
+            await asyncio.to_thread(_mark_shipped, path)
+            self._stats.segments_shipped += 1
+            self._stats.unshipped -= 1
+        if self._failing:
+            _log.info("segments are shipped again")
+        self._failing = False
+        await asyncio.to_thread(tidy, self._directory, time.time())
+        return True
+
+    async def _put(self, session: aiohttp.ClientSession, path: Path) -> str | None:
+        """Why it failed, or None."""
+        url = f"http://cloister{self._journal.path}{object_name(path)}"
+        headers = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
+        try:
+            data = await asyncio.to_thread(path.read_bytes)
+            async with session.put(url, data=data, headers=headers) as answer:
+                if answer.status in (*_STORED, _ALREADY_THERE):
+                    return None
+                return f"the store answered {answer.status}"
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            return f"{type(error).__name__}: {error}"
+
+    def _session(self) -> aiohttp.ClientSession:
+        # 60 seconds for 8 MiB; a store that stands still must not hold the rest up for longer.
+        return aiohttp.ClientSession(
+            connector=aiohttp.UnixConnector(self._journal.upstream.removeprefix("unix:")),
+            timeout=aiohttp.ClientTimeout(total=60, connect=5),
+            auto_decompress=False,
+            skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding"],
+        )
+
+
+def tidy(directory: Path, now: float) -> None:
+    """Deletes shipped segments that are old, or beyond what is kept."""
+    kept = 0
+    for path in reversed(removable_segments(directory)):
+        state = path.stat()
+        kept += state.st_size
+        if kept > KEEP_BYTES or now - state.st_mtime > KEEP_SECONDS:
+            path.unlink()
+
+
+def _mark_shipped(path: Path) -> None:
+    path.rename(path.with_suffix(".shipped"))

@@ -1,0 +1,62 @@
+"""Secret keys in files: one key a line, `#` begins a comment, as in the key files of age."""
+
+import os
+from pathlib import Path
+
+from cloister.sealing.keys import SealingError, SecretKey, parse_secret_text
+
+_MAX_FILE = 1 << 20
+
+
+def parse_secret(text: str) -> SecretKey:
+    """The one secret key in a key file's text."""
+    keys = _keys(text)
+    if len(keys) != 1:
+        raise SealingError(f"one secret key is expected, and here are {len(keys)}")
+    return keys[0]
+
+
+def read_secrets(path: Path) -> list[SecretKey]:
+    """Every key of a key file, at least one; SealingError names the file."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_FILE + 1)
+    except OSError as error:
+        raise SealingError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+    if len(text) > _MAX_FILE:
+        raise SealingError(f"{path}: not a key file: larger than {_MAX_FILE} bytes")
+    try:
+        keys = _keys(text.decode())
+    except UnicodeDecodeError:
+        raise SealingError(f"{path}: not a key file: not text") from None
+    except SealingError as error:
+        raise SealingError(f"{path}: {error}") from None
+    if not keys:
+        raise SealingError(f"{path}: holds no key: `cloister keys generate --out FILE` makes one")
+    return keys
+
+
+def write_secret(path: Path, key: SecretKey) -> None:
+    """Write a new key file of mode 0600. An existing file is never touched: SealingError."""
+    text = f"# Cloister secret key. Whoever has it reads what is sealed for:\n# {key.public}\n{key.text}\n"
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError as error:
+        raise SealingError(f"{path}: there is a file already, and a key is never overwritten: name another") from error
+    except OSError as error:
+        raise SealingError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+
+
+def _keys(text: str) -> list[SecretKey]:
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
+    found = []
+    for number, line in lines:
+        if line and not line.startswith("#"):
+            try:
+                found.append(parse_secret_text(line))
+            except SealingError as error:
+                raise SealingError(f"line {number}: {error}") from None
+    return found
