@@ -11,7 +11,10 @@ from typing import Any
 
 Writer = asyncio.StreamWriter
 
-CHUNK = '{"id":"c1","object":"chat.completion.chunk","model":"tiny","choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":%s}]}'
+CHUNK = (
+    '{"id":"c1","object":"chat.completion.chunk","model":"tiny",'
+    '"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":%s}]}'
+)
 WORDS = ("Grüße", " aus", " 東京", " 😀", " an", " ada@example.com", " und", " tschüß")
 
 
@@ -27,9 +30,8 @@ def answer(text: str = "Grüße an ada@example.com") -> bytes:
     """A whole reply."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
     usage = {"prompt_tokens": 3, "completion_tokens": 5, "total_tokens": 8}
-    return json.dumps(
-        {"id": "c1", "object": "chat.completion", "model": "tiny", "choices": [choice], "usage": usage}
-    ).encode()
+    reply = {"id": "c1", "object": "chat.completion", "model": "tiny", "choices": [choice], "usage": usage}
+    return json.dumps(reply).encode()
 
 
 @dataclass
@@ -108,7 +110,9 @@ async def _hang(model: Model, reader: asyncio.StreamReader, name: str) -> None:
         model.gone.append(name)
 
 
-async def behave(model: Model, name: str, reader: asyncio.StreamReader, writer: Writer, body: dict[str, Any]) -> bool:
+async def behave(  # noqa: PLR0912 - a list
+    model: Model, name: str, reader: asyncio.StreamReader, writer: Writer, body: dict[str, Any]
+) -> bool:
     """Sends the reply; whether the connection stays."""
     whole = events()
     match name.partition(":"):
@@ -202,6 +206,9 @@ def _handler(model: Model) -> Callable[[asyncio.StreamReader, Writer], Awaitable
                 if not seen.line.startswith("GET /health"):
                     model.seen.append(seen)
                 body = json.loads(seen.body) if seen.body else {}
+                if seen.line.startswith("HEAD"):
+                    writer.write(plain("200 OK", answer()).removesuffix(answer()))
+                    continue
                 if not await behave(model, str(body.get("model", "")), reader, writer, body):
                     break
                 await writer.drain()

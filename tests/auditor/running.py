@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from cloister import sidecar
-from cloister.journal import read_records
-from cloister.sealing import SecretKey, generate
+from cloister.sealing import Kind, SecretKey, generate
 from tests.auditor.model import Model, serving
+from tests.auditor.opening import records
 from tests.auditor.store import Store, storing
 from tests.cluster.ports import choosing, free
 
 CHAT = "/v1/chat/completions"
 PEER = "spiffe://cluster.local/ns/batch/sa/nightly"
 MACHINE = {sidecar.PEER_HEADER: PEER, sidecar.API_HEADER: "chat"}
-KEY = generate("x25519")
+KEY = generate(Kind.X25519)
 
 
 def person(**claims: Any) -> dict[str, str]:
@@ -67,11 +67,10 @@ class Auditor:
     key: SecretKey = KEY
     process: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
-    command: list[str] = field(default_factory=list)
-    """What stands before the interpreter, to inject faults from outside."""
+    module: str = "cloister.auditor"
 
     @property
-    def socket(self) -> str:
+    def address(self) -> str:
         """Where the gate would ask."""
         return str(self.config["listen"])
 
@@ -86,7 +85,7 @@ class Auditor:
         path.write_text(json.dumps(self.config))
         with (self.root / "auditor.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.command, sys.executable, "-m", "cloister.auditor", str(path)],
+                [sys.executable, "-m", self.module, str(path)],
                 stdout=log,
                 stderr=log,
                 env=os.environ | self.environment,
@@ -125,13 +124,13 @@ class Auditor:
 
     def connection(self) -> http.client.HTTPConnection:
         """A connection that can be used several times."""
-        return _UnixConnection(self.socket)
+        return _UnixConnection(self.address)
 
     def raw(self) -> socket.socket:
         """A connection on which a test writes bytes of its own."""
         found = socket.socket(socket.AF_UNIX)
         found.settimeout(30)
-        found.connect(self.socket)
+        found.connect(self.address)
         return found
 
     def health(self, path: str, port: str = "health_port") -> int | None:
@@ -158,8 +157,7 @@ class Auditor:
 
     def records(self, kind: str | None = None) -> list[dict[str, Any]]:
         """What is in the journal on disk, opened with the auditors' key."""
-        found = [record for _, record in read_records(self.journal, [self.key])]
-        return [record for record in found if kind is None or record["type"] == kind]
+        return [record for record in records(self.journal, self.key) if kind is None or record["type"] == kind]
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
         """Waits for something that happens soon; how soon is nobody's promise."""
@@ -187,7 +185,7 @@ def settings(root: Path, model: Model, **changes: Any) -> dict[str, Any]:
         ports = free(["health_port", "metrics_port"])
     journal = {
         "directory": str(root / "journal"),
-        "recipients": [KEY.public.text],
+        "recipients": [str(KEY.public)],
         "upstream": f"unix:{root / 'store.sock'}",
         "path": "/interaction-logs/ns/sa/",
         "content": "Full",

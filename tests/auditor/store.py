@@ -27,7 +27,7 @@ def storing(path: Path) -> Iterator[Store]:
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_PUT(self) -> None:  # noqa: N802 - the library's name
+        def do_PUT(self) -> None:
             store.tries += 1
             length = int(self.headers["Content-Length"])
             if store.fails == "cut":

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cloister.auditor.openai.dialect import complaint, dialect_of, json_object
 from cloister.auditor.refusal import Refusal
 
+CHAT_PATH, RESPONSES_PATH = "/v1/chat/completions", "/v1/responses"
 USER = {"role": "user", "content": "hello"}
 CHAT: dict[str, Any] = {"model": "m", "messages": [USER]}
 
@@ -37,9 +38,7 @@ ACCEPTED: dict[str, list[dict[str, Any]]] = {
                 {"role": "user", "content": [{"type": "text", "text": "what is this?"}]},
                 {
                     "role": "user",
-                    "content": [
-                        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "detail": "low"}}
-                    ],
+                    "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}],
                 },
                 {
                     "role": "assistant",
@@ -60,32 +59,32 @@ ACCEPTED: dict[str, list[dict[str, Any]]] = {
 }
 
 REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
-    ("/v1/chat/completions", {}, "model", "missing_required_parameter"),
-    ("/v1/chat/completions", {"model": "m"}, "messages", "missing_required_parameter"),
-    ("/v1/chat/completions", {"model": "m", "messages": []}, "messages", "invalid_value"),
-    ("/v1/chat/completions", {"model": 1, "messages": [USER]}, "model", "invalid_value"),
-    ("/v1/chat/completions", {"model": "m", "messages": [5]}, "messages[0]", "invalid_value"),
+    (CHAT_PATH, {}, "model", "missing_required_parameter"),
+    (CHAT_PATH, {"model": "m"}, "messages", "missing_required_parameter"),
+    (CHAT_PATH, {"model": "m", "messages": []}, "messages", "invalid_value"),
+    (CHAT_PATH, {"model": 1, "messages": [USER]}, "model", "invalid_value"),
+    (CHAT_PATH, {"model": "m", "messages": [5]}, "messages[0]", "invalid_value"),
     (
-        "/v1/chat/completions",
+        CHAT_PATH,
         {"model": "m", "messages": [{"role": "root", "content": ""}]},
         "messages[0]",
         "invalid_value",
     ),
     (
-        "/v1/chat/completions",
+        CHAT_PATH,
         {"model": "m", "messages": [USER, {"role": "user"}]},
         "messages[1].content",
         "missing_required_parameter",
     ),
-    ("/v1/chat/completions", {"model": "m", "messages": [USER | {"x": 1}]}, "messages[0].x", "unknown_parameter"),
+    (CHAT_PATH, {"model": "m", "messages": [USER | {"x": 1}]}, "messages[0].x", "unknown_parameter"),
     (
-        "/v1/chat/completions",
+        CHAT_PATH,
         {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": 3}]}]},
         "messages[0].content[0].text",
         "invalid_value",
     ),
     (
-        "/v1/chat/completions",
+        CHAT_PATH,
         {
             "model": "m",
             "messages": [
@@ -95,29 +94,29 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
         "messages[0].content[0].image_url.url",
         "invalid_value",
     ),
-    ("/v1/chat/completions", CHAT | {"chat_template": "{{x}}"}, "chat_template", "unknown_parameter"),
-    ("/v1/chat/completions", CHAT | {"temperature": 2.1}, "temperature", "invalid_value"),
-    ("/v1/chat/completions", CHAT | {"temperature": float("inf")}, "temperature", "invalid_value"),
-    ("/v1/chat/completions", CHAT | {"temperature": "0"}, "temperature", "invalid_value"),
-    ("/v1/chat/completions", CHAT | {"stream": "true"}, "stream", "invalid_value"),
-    ("/v1/chat/completions", CHAT | {"stream": 1}, "stream", "invalid_value"),
-    ("/v1/chat/completions", CHAT | {"n": True}, "n", "invalid_value"),
-    ("/v1/chat/completions", CHAT | {"n": 1000}, "n", "invalid_value"),
-    ("/v1/chat/completions", CHAT | {"store": True}, "store", "invalid_value"),
-    ("/v1/chat/completions", CHAT | {"top_logprobs": 100}, "top_logprobs", "invalid_value"),
+    (CHAT_PATH, CHAT | {"chat_template": "{{x}}"}, "chat_template", "unknown_parameter"),
+    (CHAT_PATH, CHAT | {"temperature": 2.1}, "temperature", "invalid_value"),
+    (CHAT_PATH, CHAT | {"temperature": float("inf")}, "temperature", "invalid_value"),
+    (CHAT_PATH, CHAT | {"temperature": "0"}, "temperature", "invalid_value"),
+    (CHAT_PATH, CHAT | {"stream": "true"}, "stream", "invalid_value"),
+    (CHAT_PATH, CHAT | {"stream": 1}, "stream", "invalid_value"),
+    (CHAT_PATH, CHAT | {"n": True}, "n", "invalid_value"),
+    (CHAT_PATH, CHAT | {"n": 1000}, "n", "invalid_value"),
+    (CHAT_PATH, CHAT | {"store": True}, "store", "invalid_value"),
+    (CHAT_PATH, CHAT | {"top_logprobs": 100}, "top_logprobs", "invalid_value"),
     ("/v1/completions", {"model": "m", "prompt": [1, "x"]}, "prompt[0]", "invalid_value"),
     ("/v1/completions", {"model": "m", "prompt": "x", "logprobs": 100}, "logprobs", "invalid_value"),
     ("/v1/embeddings", {"model": "m", "input": []}, "input", "invalid_value"),
     ("/v1/embeddings", {"model": "m", "input": "x", "dimensions": 0}, "dimensions", "invalid_value"),
     (
-        "/v1/responses",
+        RESPONSES_PATH,
         {"model": "m", "input": "x", "previous_response_id": "r"},
         "previous_response_id",
         "unknown_parameter",
     ),
-    ("/v1/responses", {"model": "m", "input": "x", "background": True}, "background", "unknown_parameter"),
+    (RESPONSES_PATH, {"model": "m", "input": "x", "background": True}, "background", "unknown_parameter"),
     (
-        "/v1/responses",
+        RESPONSES_PATH,
         {"model": "m", "input": "x", "tools": [{"type": "web_search"}]},
         "tools[0].type",
         "invalid_value",
@@ -194,7 +193,7 @@ def test_what_is_read_is_what_was_written(document: dict[str, Any]) -> None:
 
 @given(st.dictionaries(st.sampled_from(["model", "messages", "stream", "n", "tools", "x"]), _VALUES))
 def test_a_complaint_is_always_an_answer(document: dict[str, Any]) -> None:
-    found = refused("/v1/chat/completions", document)
+    found = refused(CHAT_PATH, document)
     assert found
     assert found.status == 400
     assert orjson.loads(found.body())["error"]["message"]

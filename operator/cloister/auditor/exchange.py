@@ -221,7 +221,7 @@ class Inspector:
             recorded = []
             if events:
                 record = self._base("reply.part", exchange) | {"part": number, "bytes": len(events)}
-                found = pieces(payloads(events), summary)
+                found = list(pieces(payloads(events), summary))
                 recorded.append(self._submit(record | content.part(events, found, last=ended)))
                 number += 1
                 sent += len(events)

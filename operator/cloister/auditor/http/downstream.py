@@ -20,6 +20,7 @@ MAX_HEADERS, MAX_HEADER_BYTES = 128, 128 << 10
 
 _log = structlog.get_logger()
 
+_NO_UPGRADE = Refusal.invalid("Protocol upgrades are not possible.", code="upgrade_refused")
 _CHUNK_END = b"0\r\n\r\n"
 
 
@@ -84,7 +85,7 @@ class Downstream(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._start(Refusal.invalid("Protocol upgrades are not possible.", code="upgrade_refused"))
+            self._start(_NO_UPGRADE)
         except httptools.HttpParserError as error:
             cause = error.__context__ if isinstance(error.__context__, Refusal) else None
             self._start(cause or Refusal.invalid("The request is not valid HTTP.", code="invalid_http"))
@@ -121,6 +122,8 @@ class Downstream(asyncio.Protocol):
         self._request.method = self._parser.get_method().decode("ascii")
         self._request.target = self._target.decode("latin-1")
         self._size = 0
+        if self._parser.should_upgrade():
+            raise _NO_UPGRADE
         declared = self._request.headers.get(b"content-length", b"0")
         if int(declared) > self._handler.max_body_bytes:
             raise _too_large(self._handler.max_body_bytes)
