@@ -145,7 +145,7 @@ def main() -> int:
     fault, chance = os.environ["FAULT"], float(os.environ["CHANCE"])
     if fault in ("ENOSPC", "EIO"):
         FailingFiles.number, FailingFiles.chance = getattr(errno, fault), chance
-        writer.OsFiles = FailingFiles  # type: ignore[misc]
+        setattr(writer, "OsFiles", FailingFiles)  # noqa: B010 - the name is not the module's to give
     else:
         install(os.environ["STAGE"], strike(fault, chance))
     return program.main()

@@ -74,7 +74,7 @@ def ask(auditor: Auditor, number: int, chooser: random.Random) -> Received:
 
 def ask_until_reached(auditor: Auditor, number: int) -> Received:
     """Asks, again where the auditor was not there to hear it."""
-    chooser = random.Random(number)
+    chooser, received = random.Random(number), Received()
     for _ in range(400):
         before = time.monotonic()
         received = ask(auditor, number, chooser)
@@ -142,12 +142,12 @@ def sweep(auditor: Auditor, environment: dict[str, str]) -> tuple[list[int], dic
     with kept_alive(auditor) as counts, ThreadPoolExecutor(CALLERS) as pool:
         for number, received in enumerate(pool.map(lambda n: ask_until_reached(auditor, n), range(REQUESTS))):
             answers[number].append(received)
+    auditor.end(signal.SIGKILL)
     return counts, answers
 
 
 def healthy(auditor: Auditor) -> None:
     """In the end the auditor as it is takes over the journal, and answers."""
-    auditor.end(signal.SIGKILL)
     auditor.environment = {}
     auditor.module = "cloister.auditor"
     auditor.start()
@@ -192,6 +192,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
         (mount / "ballast").write_bytes(b"x" * (64 << 10))
         with running(journal={"directory": str(mount / "journal")}) as auditor:
             answers: list[Any] = []
+            seen = 0
             while not answers or answers[-1].status == 200:
                 seen = len(auditor.model.seen)
                 answers.append(auditor.ask(prompt(text="x" * 8000)))

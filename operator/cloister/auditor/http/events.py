@@ -50,7 +50,7 @@ def _last_end(data: bytes) -> int:
 
 def payloads(events: bytes) -> list[bytes]:
     """The `data` of each of some whole events, its lines joined by LF. Events without data are left out."""
-    if b"\r" not in events and events.startswith(b"data: ") and b"\nevent:" not in events:
+    if events.startswith(b"data: ") and events.endswith(b"\n\n") and b"\r" not in events:  # the usual case
         found = [event[6:] for event in events.split(b"\n\n") if event.startswith(b"data: ") and b"\n" not in event]
         if len(found) == events.count(b"data: ") == events.count(b"\n\n"):
             return found
