@@ -18,6 +18,9 @@ from cloister import crd
 
 EXAMPLES = tuple(sorted((Path(__file__).parents[1] / "manifests" / "examples").glob("*.yaml")))
 
+BASES = (*EXAMPLES, Path(__file__).parent / "cases" / "fetched-keys" / "input.yaml")
+"""What is spoilt: the examples, and what none of them has."""
+
 Path_ = tuple[str | int, ...]
 
 
@@ -44,7 +47,7 @@ def cases() -> list[Case]:
     schema = crd.schema()
     found = [
         case
-        for path in EXAMPLES
+        for path in BASES
         for case in [*_envelope(path), *_mutations(example(path), schema["properties"]["spec"], path.stem)]
     ]
     assert len({case.id for case in found}) == len(found)

@@ -1,5 +1,6 @@
 """Hypothesis strategies for valid LLMDeployments: every field that is enforced, within its bounds, in agreement."""
 
+import base64
 import json
 import re
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from cloister import names
+from cloister import names, sidecar
 from cloister.facts import Facts
 from cloister.spec import EXCUSABLE, LLMDeployment, Method, parse
 from cloister.spec.workload import RESERVED_PORTS
@@ -131,8 +132,14 @@ def _inference(apis: list[str]) -> SearchStrategy[Raw]:
         replicas=st.integers(0, 1000),
         model=model,
         clients=_unique(client, _identity_of, 4),
-        limits=_optional({}, requestsPerMinute=st.integers(1, 10**6), maxBodyBytes=st.integers(1, 2**30)),
-        guard=st.just({}),
+        limits=_optional(
+            {},
+            requestsPerMinute=st.integers(1, 10**6),
+            maxBodyBytes=st.integers(1, 2**30),
+            maxOutputBytes=st.integers(1, 2**28),
+            concurrent=st.integers(1, 10**4),
+        ),
+        guard=_optional({}, schema=st.sampled_from(["Block", "Flag", "Off"])),
         health=_optional({}, path=http_paths, startupSeconds=st.integers(10, 86400)),
         **_pod_shape(st.sampled_from(["/scratch", "/cache/x"])),
     )
@@ -163,6 +170,23 @@ _access = _optional(
 )
 
 
+recipients = st.one_of(
+    st.binary(min_size=32, max_size=32).map(lambda raw: f"cloister-pub-x25519:{_base64url(raw)}"),
+    st.binary(min_size=1, max_size=64).map(
+        lambda raw: f"cloister-pub-mlkem768x25519:{_base64url((raw * 1216)[:1216])}"
+    ),
+)
+_audit = _optional(
+    {"recipients": st.lists(recipients, min_size=1, max_size=3)},
+    content=st.sampled_from(["None", "Hash", "Redacted", "Full"]),
+    onFailure=st.just("Block"),
+)
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
 def _users(apis: list[str]) -> SearchStrategy[Raw]:
     config_map = _optional({"name": labels(), "namespace": labels()}, key=st.sampled_from(["jwks.json", "Keys_1"]))
     rule = _optional(
@@ -177,10 +201,12 @@ def _users(apis: list[str]) -> SearchStrategy[Raw]:
         {
             "issuer": st.sampled_from(["https://login.example.com/", "https://id.example.org:8443/realms/x"]),
             "audiences": st.lists(words, min_size=1, max_size=2),
-            "jwks": st.fixed_dictionaries({"configMapRef": config_map}),
         },
+        jwks=st.fixed_dictionaries({"configMapRef": config_map}),
+        revocations=st.fixed_dictionaries({"configMapRef": config_map}),
         mfa=_optional({}, required=st.booleans(), amr=st.lists(words, max_size=2), acr=st.lists(words, max_size=2)),
         claims=_optional({}, roles=words, country=words, managedDevice=words),
+        maxSessionAge=st.builds("{}{}".format, st.integers(1, 999999), st.sampled_from("smhd")),
         rules=st.lists(rule, max_size=3),
     )
 
@@ -201,10 +227,9 @@ def raw_deployments(draw: DrawFn) -> Raw:
     apis = draw(st.lists(labels(), min_size=1, max_size=3, unique=True))
     spec = draw(
         _optional(
-            {"inference": _inference(apis), "storage": _storage},
+            {"inference": _inference(apis), "storage": _storage, "audit": _audit},
             identity=_identity(apis),
             training=_training,
-            audit=_optional({}, onFailure=st.just("Block")),
             access=st.lists(_access, max_size=2),
             deletionPolicy=st.sampled_from(["Retain", "Delete"]),
             adopt=st.just("0123abcd-0000-4000-8000-00000000abcd"),
@@ -239,6 +264,7 @@ def facts() -> SearchStrategy[Facts]:
         trust_bundle=st.sampled_from([None, "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"]),
         cluster_ips=st.dictionaries(st.sampled_from(Component), address),
         jwks=st.sampled_from([None, "no JSON", json.dumps({"keys": [key]})]),
+        revocations=st.sampled_from([None, sidecar.Revocations(subjects=("alice",)).model_dump_json()]),
     )
 
 

@@ -15,6 +15,7 @@ _STORES: dict[str, Any] = {
     "checkpoints": {"size": "1Gi"},
     "interactionLogs": {"size": "1Gi"},
 }
+_AUDIT: dict[str, Any] = {"recipients": ["cloister-pub-x25519:UdvIK-V6UaWWGuipEkHpntRYfEtPJy5PGcaVGft3GVY"]}
 _IMAGE = "registry.example.com/llm@sha256:" + "0" * 64
 _CHAT = {"chat": {"methods": ["POST"], "paths": ["/v1/chat/completions"]}}
 _USERS: dict[str, Any] = {
@@ -41,7 +42,7 @@ def example(name: str) -> dict[str, Any]:
 def _spec(clients: list[dict[str, Any]], users: dict[str, Any] | None = None, **inference: Any) -> dict[str, Any]:
     model = {"image": _IMAGE, "apis": copy.deepcopy(_CHAT), "clients": clients} | inference
     identity = {"identity": {"users": users}} if users else {}
-    return {"inference": model, "storage": copy.deepcopy(_STORES), **identity}
+    return {"inference": model, "storage": copy.deepcopy(_STORES), "audit": copy.deepcopy(_AUDIT), **identity}
 
 
 def every_kind() -> dict[str, LLMDeployment]:

@@ -2,7 +2,6 @@
 
 import base64
 import datetime as dt
-import json
 from typing import Any
 
 import pytest
@@ -11,31 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cloister.controller.gather import authority_certificate, encrypts, jwks_problem
-
-EC = {"kty": "EC", "crv": "P-256", "x": "a", "y": "b"}
-
-
-@pytest.mark.parametrize(
-    ("document", "problem"),
-    [
-        ({"keys": [EC]}, None),
-        ({"keys": [EC, {"kty": "RSA", "n": "a", "e": "AQAB"}]}, None),
-        ({"keys": []}, "no"),
-        ([], "no"),
-        ({"keys": {"kty": "EC"}}, "no"),
-        ({"keys": [{"kty": "oct", "k": "x"}]}, "only RSA"),
-        ({"keys": [EC, "x"]}, "keys[1].kty is None"),
-        ({"keys": [EC | {"d": "x"}]}, "private key"),
-    ],
-)
-def test_jwks(document: Any, problem: str | None) -> None:
-    said = jwks_problem(json.dumps(document))
-    assert (said is None) if problem is None else problem in str(said)
-
-
-def test_jwks_that_is_not_json() -> None:
-    assert "is not JSON" in str(jwks_problem("<html>"))
+from cloister.controller.gather import authority_certificate, encrypts
 
 
 @pytest.mark.parametrize(

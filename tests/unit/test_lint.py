@@ -13,6 +13,8 @@ from tests.strategies import DIGEST, deployments
 
 TODAY = dt.date(2026, 6, 15)
 Changes = dict[str, Any]
+X25519 = "cloister-pub-x25519:" + "A" * 43
+HYBRID = "cloister-pub-mlkem768x25519:" + "_" * 1621 + "w"
 
 
 def reader(**more: Any) -> dict[str, Any]:
@@ -63,6 +65,7 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         "spec.identity.users.rules[0].managedDevice",
         {"spec.identity.users.rules": [rule_for_people(managedDevice=False, countries=["DE"])]},
     ),
+    "CL108": ({}, "spec.identity.users.maxSessionAge", {"spec.identity.users.maxSessionAge": "8h"}),
     "CL201": ({"spec.inference.clients[1].apis": []}, "spec.inference.clients[1].apis", {}),
     "CL202": ({"spec.inference.clients": []}, "spec.inference.clients", {}),
     "CL203": (
@@ -154,6 +157,11 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         "spec.inference.env[0]",
         {"spec.inference.env": [{"name": "VLLM_SERVER_DEV_MODE", "value": "0"}]},
     ),
+    "CL313": (
+        {"spec.inference.guard.schema": "Flag"},
+        "spec.inference.guard.schema",
+        {"spec.inference.guard.schema": "Block"},
+    ),
     "CL401": (
         {"spec.inference.model.object": "other/model.gguf"},
         "spec.inference.model.object",
@@ -212,6 +220,19 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         {"spec.training.schedule": "*/5,30 0-6/2 ? jan-mar,12 sun"},
     ),
     "CL509": ({"spec.training.suspend": True}, "spec.training.suspend", {}),
+    "CL601": (
+        {"spec.audit.recipients": [HYBRID, HYBRID]},
+        "spec.audit.recipients",
+        {"spec.audit.recipients": [HYBRID, X25519]},
+    ),
+    "CL602": (
+        {"spec.audit.recipients": [HYBRID, X25519]},
+        "spec.audit.recipients[1]",
+        {"spec.audit.recipients": [HYBRID]},
+    ),
+    "CL603": ({"spec.audit.content": "Full"}, "spec.audit.content", {"spec.audit.content": "Redacted"}),
+    "CL604": ({"spec.audit.content": "None"}, "spec.audit.content", {"spec.audit.content": "Hash"}),
+    "CL605": ({}, "spec.audit.recipients[0]", {"spec.audit.recipients": [X25519]}),
 }
 
 

@@ -12,6 +12,8 @@ from tests.edits import REMOVED, deployment, edited, example
 from tests.strategies import DIGEST, deployments
 
 TAG = "registry.example.com/llm/server:v1"
+X25519 = "cloister-pub-x25519:" + "A" * 43
+HYBRID = "cloister-pub-mlkem768x25519:" + "_" * 1621 + "w"
 
 
 def excused(control: str) -> dict[str, Any]:
@@ -44,11 +46,19 @@ PERMITTED: dict[str, dict[str, Any]] = {
     "one account in two namespaces": {"spec.inference.clients": [a_client("web"), a_client("app")]},
     "two accounts in one namespace": {"spec.inference.clients": [a_client(account="a"), a_client(account="b")]},
     "an empty guard": {"spec.inference.guard": {}},
+    "a schema that only flags": {"spec.inference.guard.schema": "Flag"},
+    "a key for each kind": {"spec.audit.recipients": [X25519, HYBRID]},
+    "as many recipients as there may be": {"spec.audit.recipients": [HYBRID] * 16},
+    "everything in full": {"spec.audit.content": "Full"},
+    "bounds of every kind": {"spec.inference.limits": {"maxOutputBytes": 2**28, "concurrent": 1}},
+    "an issuer that publishes its keys": {"spec.identity.users.jwks": REMOVED},
+    "a list of revocations": {"spec.identity.users.revocations": {"configMapRef": {"name": "a", "namespace": "b"}}},
+    "a session that ends": {"spec.identity.users.maxSessionAge": "8h"},
     "a sharedMemory": {"spec.training.sharedMemory": "1.5Gi"},
     "empty label value": {"spec.inference.nodeSelector": {"example.com/pool": ""}},
 }
 
-REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+REFUSED: dict[str, tuple[dict[str, Any], str | list[str]]] = {
     "a tag": ({"spec.inference.image": TAG}, "spec.inference.image"),
     "a tag for training": ({"spec.training.image": TAG}, "spec.training.image"),
     "a tag with an exception for something else": (
@@ -114,7 +124,53 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a schedule with a zone": ({"spec.training.schedule": "TZ=UTC 0 2 * * *"}, "spec.training.schedule"),
     "weights over the system": ({"spec.inference.model.mountPath": "/etc/x"}, "spec.inference.model.mountPath"),
     "scratch over the weights": ({"spec.inference.scratch.path": "/models"}, "spec.inference.scratch.path"),
-    "records that may be lost": ({"spec.audit": {"onFailure": "Ignore"}}, "spec.audit.onFailure"),
+    "records that may be lost": ({"spec.audit.onFailure": "Ignore"}, "spec.audit.onFailure"),
+    "records that nobody can read": ({"spec.audit": REMOVED}, "spec.audit"),
+    "no recipients": ({"spec.audit": {"content": "Full"}}, "spec.audit.recipients"),
+    "an empty list of recipients": ({"spec.audit.recipients": []}, "spec.audit.recipients"),
+    "too many recipients": ({"spec.audit.recipients": [X25519] * 17}, "spec.audit.recipients"),
+    "a private key as recipient": (
+        {"spec.audit.recipients": [X25519.replace("-pub-", "-key-")]},
+        "spec.audit.recipients[0]",
+    ),
+    "a key too short": ({"spec.audit.recipients": [X25519[:-1]]}, "spec.audit.recipients[0]"),
+    "a key too long": ({"spec.audit.recipients": [f"{X25519}A"]}, "spec.audit.recipients[0]"),
+    "a key with padding": ({"spec.audit.recipients": [f"{X25519}="]}, "spec.audit.recipients[0]"),
+    "a key with a line's end": ({"spec.audit.recipients": [f"{X25519}\n"]}, "spec.audit.recipients[0]"),
+    "a key with stray bits": ({"spec.audit.recipients": [f"{X25519[:-1]}B"]}, "spec.audit.recipients[0]"),
+    "a short key under the name of a long one": (
+        {"spec.audit.recipients": [X25519.replace("x25519", "mlkem768x25519")]},
+        "spec.audit.recipients[0]",
+    ),
+    "a long key too short": ({"spec.audit.recipients": [HYBRID[:-1]]}, "spec.audit.recipients[0]"),
+    "some of a prompt": ({"spec.audit.content": "Some"}, "spec.audit.content"),
+    "a mask for a schema": ({"spec.inference.guard.schema": "Mask"}, "spec.inference.guard.schema"),
+    "a reply without end": (
+        {"spec.inference.limits.maxOutputBytes": 2**28 + 1},
+        "spec.inference.limits.maxOutputBytes",
+    ),
+    "no request at once": ({"spec.inference.limits.concurrent": 0}, "spec.inference.limits.concurrent"),
+    "revocations without a source": (
+        {"spec.identity.users.revocations": {}},
+        "spec.identity.users.revocations.configMapRef",
+    ),
+    "revocations in a Secret": (
+        {"spec.identity.users.revocations": {"secretRef": {"name": "a"}}},
+        ["spec.identity.users.revocations.configMapRef", "spec.identity.users.revocations.secretRef"],
+    ),
+    "revocations in no namespace": (
+        {"spec.identity.users.revocations": {"configMapRef": {"name": "a"}}},
+        "spec.identity.users.revocations.configMapRef.namespace",
+    ),
+    "revocations under a path": (
+        {"spec.identity.users.revocations": {"configMapRef": {"name": "a", "namespace": "b", "key": "../x"}}},
+        "spec.identity.users.revocations.configMapRef.key",
+    ),
+    "an inline list of revocations": (
+        {"spec.identity.users.revocations": {"subjects": ["a"]}},
+        ["spec.identity.users.revocations.configMapRef", "spec.identity.users.revocations.subjects"],
+    ),
+    "a session of no length": ({"spec.identity.users.maxSessionAge": "0h"}, "spec.identity.users.maxSessionAge"),
     "a volume": ({"spec.inference.volumes": []}, "spec.inference.volumes"),
     "snake case": ({"spec.deletion_policy": "Delete"}, "spec.deletion_policy"),
     "snake case of something unenforced": (
@@ -134,10 +190,10 @@ def test_permitted(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("changes", "field"), REFUSED.values(), ids=REFUSED)
-def test_refused(changes: dict[str, Any], field: str) -> None:
+def test_refused(changes: dict[str, Any], field: str | list[str]) -> None:
     with pytest.raises(SpecError) as refused:
         deployment(changes)
-    assert [problem.field for problem in refused.value.problems] == [field]
+    assert [problem.field for problem in refused.value.problems] == ([field] if isinstance(field, str) else field)
 
 
 @pytest.mark.parametrize("port", RESERVED_PORTS)
@@ -165,22 +221,16 @@ def test_no_machine_lives_in_our_own_zones(machine: str, zone: Zone) -> None:
 
 
 UNENFORCED_VALUES: dict[str, Any] = {
-    "identity.users.maxSessionAge": "8h",
     "inference.model.publicKey": "key",
     "inference.model.sealed": False,
     "inference.model.unsealKeyRef": {"name": "key"},
-    "inference.limits.maxOutputBytes": 1,
-    "inference.limits.concurrent": 1,
     "inference.guard.promptInjection": "Block",
     "inference.guard.sensitiveOutput": "Mask",
     "inference.guard.extraction": "Block",
-    "inference.guard.schema": "Off",
     "training.mask": [],
     "storage.trainingData.readers[].raw": False,
     "storage.checkpoints.readers[].raw": True,
     "storage.interactionLogs.retention": "90d",
-    "audit.content": "Full",
-    "audit.recipients": [],
     "audit.export": {},
 }
 UNENFORCED_VALUES |= {
@@ -216,10 +266,28 @@ def test_a_message_shows_the_value_and_the_way_out() -> None:
     assert TAG in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"spec.audit": REMOVED}, {"spec.audit.recipients": []}, {"spec.audit.recipients": ["a"]}],
+    ids=["no audit", "no recipients", "no key"],
+)
+def test_who_names_no_readers_is_told_how(changes: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="cloister keys generate"):
+        deployment(changes)
+
+
+def test_a_mask_for_a_schema_is_refused_with_a_reason() -> None:
+    with pytest.raises(SpecError, match="nothing in it could be masked"):
+        deployment({"spec.inference.guard.schema": "Mask"})
+
+
 def test_what_is_left_out_is_the_stricter_choice() -> None:
     minimal = deployment(name="minimal").spec
     assert minimal.deletion_policy == "Retain"
     assert minimal.audit.on_failure == "Block"
+    assert minimal.audit.content == "Redacted"
+    assert minimal.inference.guard.request_schema == "Block"
+    assert minimal.inference.limits.max_output_bytes == 2**24
     bare = {"namespace": "a", "serviceAccount": "b"}
     assert deployment({"spec.inference.clients": [bare]}).spec.inference.clients[0].users == "Required"
     users = deployment({"spec.identity.users.mfa": REMOVED, "spec.identity.users.rules[0].managedDevice": REMOVED})

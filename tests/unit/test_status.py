@@ -93,6 +93,16 @@ def test_a_control_that_is_not_enforced_is_never_true() -> None:
     assert lines["ZT-03"] == "True"
 
 
+def test_what_is_to_be_recorded_is_told_and_not_taken_for_proof() -> None:
+    scene = Scene()
+    said = conditions.find({"status": scene.status()}, "AuditRecording")
+    assert said
+    assert said["status"] == "Unknown"
+    assert "content Redacted, sealed for 1 recipient," in said["message"]
+    scene.outcome.results[scene.find("ConfigMap", "auditor-inference")] = Result(State.FAILED, "Forbidden", "no")
+    assert scene.condition("AuditRecording") == ("False", "Forbidden")
+
+
 def test_an_exception_shows_and_expires_without_stopping_anything() -> None:
     scene = Scene(exceptions=[EXCEPTION])
     line = next(line for line in scene.status()["controls"] if line["id"] == "ZT-17")
@@ -260,7 +270,7 @@ def test_without_deny_nothing_is_written() -> None:
 
 def test_configuration_waits_for_facts_and_stores_for_keys_and_certificates() -> None:
     scene = Scene()
-    for facts in (replace(KNOWN, trust_bundle=None), replace(KNOWN, cluster_ips={}), replace(KNOWN, jwks=None)):
+    for facts in (replace(KNOWN, trust_bundle=None), replace(KNOWN, cluster_ips={})):
         assert held(scene, "ConfigMap", "gate-checkpoints", facts) == "WaitingForFacts"
         assert held(scene, "Service", "checkpoints", facts) is None
     scene.live[scene.find("Certificate", "cloister-checkpoints")].pop("status")
@@ -269,6 +279,28 @@ def test_configuration_waits_for_facts_and_stores_for_keys_and_certificates() ->
     scene.outcome.keyrings = False
     assert held(scene, "StatefulSet", "training-data") == "KeysFirst"
     assert held(scene, "PersistentVolumeClaim", "training-data") == "KeysFirst"
+
+
+def test_without_keys_the_gates_are_made_all_the_same_and_admit_no_person() -> None:
+    assert held(Scene(), "ConfigMap", "gate-inference", replace(KNOWN, jwks=None)) is None
+
+
+def test_a_list_of_revocations_that_is_there_waits_for_nothing() -> None:
+    identity = resource()["spec"]["identity"]
+    identity["users"]["revocations"] = {"configMapRef": {"name": "a", "namespace": "b"}}
+    scene = Scene(identity=identity)
+    assert scene.deployment
+    found = scene.find("ConfigMap", names.REVOCATIONS)
+    obj = next(one for one in scene.rendered if key(one) == found)
+    deny = next(one for one in scene.live if one[2] == names.DENY_ALL)
+    for facts, result in (
+        (replace(KNOWN, trust_bundle=None), IN_FORCE),
+        (KNOWN, Result(State.FAILED, "Forbidden", "no")),
+    ):
+        scene.outcome.results[deny] = result
+        answer = hold(scene.deployment, obj, scene.outcome, facts, scene.live.get)
+        assert answer
+        assert answer.creation_only
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ The `kubernetes` package's asyncio client does transport and credentials; its ge
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -79,6 +79,32 @@ class Cluster:
             if not following:
                 return items, page["metadata"]["resourceVersion"]
             query["continue"] = following
+
+    async def list_named(self, resource: Resource, namespace: str, name: str) -> tuple[Object | None, str]:
+        """One object by a list of it alone, and the version from which it can be watched, there or not."""
+        page, _ = await self._call("GET", resource.path(namespace), _only(name))
+        items = page["items"]
+        return (items[0] if items else None), page["metadata"]["resourceVersion"]
+
+    async def watch_named(
+        self, resource: Resource, namespace: str, name: str, version: str, seconds: int
+    ) -> AsyncIterator[tuple[str, Object]]:
+        """(ADDED, MODIFIED or DELETED, object) as it happens to one object, for so long, or until the API server ends
+        it: then the object must be listed again."""
+        query = _only(name) | {"watch": "true", "resourceVersion": version, "timeoutSeconds": str(seconds)}
+        what = f"GET {resource.path(namespace)} ({name})"
+        with _network_errors(what):
+            response = await self._send("GET", resource.path(namespace), query, None, _JSON, seconds + _TIMEOUT_SECONDS)
+            try:
+                if response.status != 200:
+                    raise errors.from_response(response.status, await response.read(), what)
+                async for line in response.response.content:
+                    event = json.loads(line)
+                    if event["type"] not in ("ADDED", "MODIFIED", "DELETED"):
+                        return
+                    yield event["type"], event["object"]
+            finally:
+                response.response.close()
 
     # --- writing ---
 
@@ -156,20 +182,35 @@ class Cluster:
         content_type: str = _JSON,
     ) -> tuple[Object, int]:
         """One request. Nothing is retried here: the queue does that, where it can be seen."""
-        headers = {"Accept": _JSON, "Content-Type": content_type}
         with _network_errors(f"{method} {path}"):
-            _, url, headers, _, _ = await self.api.param_serialize(
-                method, path, header_params=headers, auth_settings=["BearerToken"]
-            )
-            if query:
-                url += "?" + urlencode(query)
-            # The body is plain JSON already: the client's own serialization would only copy it.
-            response = await self.api.call_api(method, url, headers, body, _request_timeout=_TIMEOUT_SECONDS)
-            content = await response.read()  # type: ignore[no-untyped-call]
+            response = await self._send(method, path, query, body, content_type, _TIMEOUT_SECONDS)
+            content = await response.read()
         if not 200 <= response.status <= 299:
             raise errors.from_response(response.status, content, f"{method} {path}")
         answer: Object = json.loads(content)
         return answer, response.status
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Object | None,
+        content_type: str,
+        seconds: float,
+    ) -> Any:
+        headers = {"Accept": _JSON, "Content-Type": content_type}
+        _, url, headers, _, _ = await self.api.param_serialize(
+            method, path, header_params=headers, auth_settings=["BearerToken"]
+        )
+        if query:
+            url += "?" + urlencode(query)
+        # The body is plain JSON already: the client's own serialization would only copy it.
+        return await self.api.call_api(method, url, headers, body, _request_timeout=seconds)
+
+
+def _only(name: str) -> dict[str, str]:
+    return {"fieldSelector": f"metadata.name={name}"}
 
 
 def _managed() -> dict[str, str]:

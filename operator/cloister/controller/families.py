@@ -116,7 +116,17 @@ def _encryption(deployment: LLMDeployment, rendered: list[Object], outcome: Outc
 
 
 def _audit(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
-    return Verdict("Unknown", "NoReport", "no auditor reports to the operator in this version")
+    """What is declared is in force, or not; whether records are written, only an auditor could tell."""
+    configs = [found for found in outcome.results if found[0] == "ConfigMap" and found[2].startswith("auditor-")]
+    audit = deployment.spec.audit
+    readers = len(audit.recipients)
+    return _unless(outcome, configs) or Verdict(
+        "Unknown",
+        "NoReport",
+        f"auditors are told to record with content {audit.content.value}, sealed for"
+        f" {readers} {'recipient' if readers == 1 else 'recipients'}, before anything passes; none reports to the"
+        " operator in this version",
+    )
 
 
 def _proof(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:

@@ -1,66 +1,49 @@
 """What rendering must know of the cluster, and what is in the way of knowing it."""
 
 import base64
-import json
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from cloister import names
-from cloister.controller import errors
-from cloister.controller.cluster import Cluster, Object
+from cloister.controller.cluster import Object
 from cloister.controller.conditions import is_ready
 from cloister.controller.holds import receivers
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import Obstacle, Outcome
+from cloister.controller.people import People
 from cloister.controls import Family
 from cloister.facts import Facts
 from cloister.flows import components, outside
 from cloister.spec import LLMDeployment
-from cloister.spec.identity import ConfigMapRef
 from cloister.zones import Component, Zone
 
 CA_GENERATION = 1
-_JWKS_SECONDS = 60
-"""How old a JWKS document may be before its ConfigMap, which is not ours and not watched, is read again."""
-_ASYMMETRIC = {"RSA", "EC", "OKP"}
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 _ENCRYPTED_CLASS = f"{names.GROUP}/encrypted"
 _ENCRYPTION_PARAMETERS = ("encrypted", "kmsKeyId", "disk-encryption-kms-key", "diskEncryptionSetID", "secure")
 """Parameters by which common CSI drivers (EBS, GCE PD, Azure Disk, Longhorn, Portworx) are told to encrypt."""
 
 
-@dataclass
-class _Remembered:
-    """The last good answers for one deployment: what runs stays as it is while a source is away."""
-
-    trust_bundle: str | None = None
-    jwks: str | None = None
-    jwks_problem: str | None = None
-    jwks_source: ConfigMapRef | None = None
-    jwks_read: float = -_JWKS_SECONDS
-
-
 class Gatherer:
-    """Collects facts. Only the JWKS ConfigMap is asked for; the rest is in the cache."""
+    """Collects facts from the cache, and from what is followed for people."""
 
-    def __init__(self, cluster: Cluster, observed: Observed, cert_manager_namespace: str) -> None:
-        self._cluster = cluster
+    def __init__(self, observed: Observed, people: People, cert_manager_namespace: str) -> None:
         self._observed = observed
+        self._people = people
         self._cert_manager_namespace = cert_manager_namespace
-        self._remembered: dict[str, _Remembered] = {}
+        self._trust_bundles: dict[str, str] = {}
+        """Deployment uid -> the last that was known: what runs stays as it is while cert-manager is away."""
 
     async def facts(self, deployment: LLMDeployment, outcome: Outcome) -> Facts:
         """The facts, as far as they are known; what is wrong with their sources goes into the outcome."""
-        memory = self._remembered.setdefault(deployment.uid, _Remembered())
-        memory.trust_bundle = self._trust_bundle(deployment) or memory.trust_bundle
+        trust_bundle = self._trust_bundle(deployment) or self._trust_bundles.get(deployment.uid)
+        if trust_bundle:
+            self._trust_bundles[deployment.uid] = trust_bundle
         if not self._observed.cert_manager_served():
             outcome.obstacles.append(_CERT_MANAGER_MISSING)
-        elif memory.trust_bundle is None:
+        elif trust_bundle is None:
             outcome.obstacles += self._unknown_authority(deployment)
         outcome.obstacles += self._storage_classes(deployment, outcome)
         outcome.missing_namespaces = {
@@ -68,17 +51,18 @@ class Gatherer:
             for peer in outside(deployment)
             if self._observed.get(("Namespace", "", peer.namespace)) is None
         }
-        await self._jwks(deployment, memory, outcome)
+        keys, revocations = await self._people.facts(deployment, outcome)
         return Facts(
             ca_generation=CA_GENERATION,
-            trust_bundle=memory.trust_bundle,
+            trust_bundle=trust_bundle,
             cluster_ips=self.cluster_ips(deployment),
-            jwks=memory.jwks,
+            jwks=keys,
+            revocations=revocations,
         )
 
     def forget(self, uid: str) -> None:
         """A deployment is gone."""
-        self._remembered.pop(uid, None)
+        self._trust_bundles.pop(uid, None)
 
     def cluster_ips(self, deployment: LLMDeployment) -> dict[Component, str]:
         """The addresses of the deployment's Services, as far as they are known now."""
@@ -130,41 +114,6 @@ class Gatherer:
         granted = [request for request in requests if _made_for(request, certificate) and is_ready(request)]
         return sorted(granted, key=_revision, reverse=True)
 
-    async def _jwks(self, deployment: LLMDeployment, memory: _Remembered, outcome: Outcome) -> None:
-        users = deployment.spec.identity.users
-        if users is None:
-            memory.jwks = None
-            return
-        source = users.jwks.config_map_ref
-        now = time.monotonic()
-        if source != memory.jwks_source or now - memory.jwks_read >= _JWKS_SECONDS or memory.jwks_problem:
-            memory.jwks_source, memory.jwks_read = source, now
-            try:
-                memory.jwks, memory.jwks_problem = await self._read_jwks(source), None
-            except _JwksError as error:
-                memory.jwks_problem = str(error)
-        outcome.recheck_after = _JWKS_SECONDS
-        if memory.jwks_problem:
-            keeps = "; the keys read before stay in force" if memory.jwks else "; nobody is admitted until then"
-            outcome.obstacles.append(Obstacle(Family.ACCESS_MINIMAL, "JwksUnusable", f"{memory.jwks_problem}{keeps}"))
-
-    async def _read_jwks(self, source: ConfigMapRef) -> str:
-        where = f"ConfigMap {source.namespace}/{source.name}"
-        try:
-            found = await self._cluster.get("ConfigMap", source.name, source.namespace)
-        except errors.NotFoundError:
-            raise _JwksError(
-                f"{where} does not exist: create it with the identity provider's JWKS document under {source.key!r}"
-            ) from None
-        text = found.get("data", {}).get(source.key)
-        if text is None:
-            there = ", ".join(sorted(found.get("data", {}))) or "nothing"
-            raise _JwksError(f"{where} has no key {source.key!r} (it has {there})")
-        problem = jwks_problem(text)
-        if problem:
-            raise _JwksError(f"{where}, key {source.key!r}: {problem}")
-        return str(text)
-
     def _storage_classes(self, deployment: LLMDeployment, outcome: Outcome) -> Iterator[Obstacle]:
         classes = self._observed.of_kind("StorageClass")
         default = next((name for name in sorted(classes) if _is_default(classes[name])), None)
@@ -204,28 +153,6 @@ _CERT_MANAGER_MISSING = Obstacle(
     "cert-manager is not installed: install it (https://cert-manager.io/docs/installation/)."
     " Identities are issued as soon as its CRDs are there; until then nothing is let through",
 )
-
-
-class _JwksError(Exception):
-    """The JWKS document can't be used, and why."""
-
-
-def jwks_problem(text: str) -> str | None:
-    """What is wrong with a JWKS document (RFC 7517), or None. Symmetric keys would let every reader forge tokens."""
-    try:
-        document: Any = json.loads(text)
-    except ValueError as error:
-        return f"is not JSON: {error}"
-    keys = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(keys, list) or not keys:
-        return 'has no "keys": it must be a JWKS document (RFC 7517)'
-    for index, one in enumerate(keys):
-        kind = one.get("kty") if isinstance(one, dict) else None
-        if kind not in _ASYMMETRIC:
-            return f"keys[{index}].kty is {kind!r}: only RSA, EC and OKP keys can be trusted"
-        if "d" in one:
-            return f"keys[{index}] is a private key: publish public keys only"
-    return None
 
 
 def encrypts(storage_class: Object) -> bool:

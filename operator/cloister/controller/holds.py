@@ -46,8 +46,10 @@ def hold(
 ) -> Hold | None:
     """The first thing that this object still waits for."""
     at = phase(obj)
+    # Nothing that is missing elsewhere may keep inside who was shut out since.
+    list_of_revoked = obj["kind"] == "ConfigMap" and obj["metadata"]["name"] == names.REVOCATIONS
     if at > Phase.DENY and (broken := _broken_foundation(outcome)):
-        return Hold("PoliciesFirst", f"waits for {broken}")
+        return Hold("PoliciesFirst", f"waits for {broken}", creation_only=list_of_revoked)
     if obj["kind"] == "PersistentVolumeClaim" and not outcome.keyrings:
         return Hold(
             "KeysFirst", "waits for the stores' keyrings: a volume never exists before its keys", creation_only=True
@@ -56,7 +58,7 @@ def hold(
         # cert-manager would try, fail and back off for each of them.
         return Hold("AuthorityFirst", "waits for the deployment's CA", creation_only=True)
     if at >= Phase.CONFIG and (missing_facts := missing(deployment, facts)):
-        return Hold("WaitingForFacts", f"waits for {', '.join(missing_facts)}")
+        return Hold("WaitingForFacts", f"waits for {', '.join(missing_facts)}", creation_only=list_of_revoked)
     if at >= Phase.STORES:
         return _workload(deployment, obj, at, outcome, observed)
     return None
@@ -77,8 +79,6 @@ def missing(deployment: LLMDeployment, facts: Facts) -> list[str]:
         for component in receivers(deployment)
         if component not in facts.cluster_ips
     ]
-    if deployment.spec.identity.users and facts.jwks is None:
-        wanted.append("the identity provider's keys (JWKS)")
     return wanted
 
 

@@ -14,3 +14,7 @@ API_WRITES = Counter("cloister_api_writes", "Writes sent to the API server", ["v
 IS_LEADER = Gauge("cloister_is_leader", "1 while this process is the one that writes")
 DEPLOYMENTS = Gauge("cloister_deployments", "LLMDeployments that are known")
 LAST_EVENT = Gauge("cloister_last_watch_event_timestamp_seconds", "When the last watch event arrived")
+JWKS_FETCHED = Gauge(
+    "cloister_jwks_fetched_timestamp_seconds", "When an identity provider's keys were fetched last", ["issuer"]
+)
+JWKS_FAILURES = Counter("cloister_jwks_fetch_failures", "Attempts to fetch keys that failed", ["issuer"])

@@ -16,6 +16,7 @@ from cloister.controller.holds import Hold, by_phase, hold, prunable
 from cloister.controller.keyrings import Keyrings
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import Obstacle, Outcome, Result, State, describe
+from cloister.controller.people import People
 from cloister.controller.reporter import Reporter
 from cloister.controller.status import View
 from cloister.controls import Family
@@ -47,11 +48,12 @@ class RetryError(Exception):
 class Reconciler:
     """Holds what passes share. Any number of passes may run at once, each over another deployment."""
 
-    def __init__(self, cluster: Cluster, observed: Observed, settings: Settings) -> None:
+    def __init__(self, cluster: Cluster, observed: Observed, people: People, settings: Settings) -> None:
         self._cluster = cluster
         self._observed = observed
+        self._people = people
         self._settings = settings
-        self._gatherer = Gatherer(cluster, observed, settings.cert_manager_namespace)
+        self._gatherer = Gatherer(observed, people, settings.cert_manager_namespace)
         self._ensurer = Ensurer(cluster, observed)
         self._keyrings = Keyrings(cluster)
         self._reporter = Reporter(cluster, observed)
@@ -244,6 +246,7 @@ class Reconciler:
         uid = self._uids.pop(name, "")
         self._ensurer.forget(uid)
         self._gatherer.forget(uid)
+        self._people.forget(name)
         self._keyrings.forget(uid)
         self._reporter.forget(uid)
         self.awaited.pop(name, None)

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import Awaitable
+from urllib.parse import urlsplit
 
 import kopf
 import structlog
@@ -14,6 +16,7 @@ from prometheus_client import start_http_server
 from cloister.controller import errors, handlers, health, leader, metrics
 from cloister.controller.cluster import Cluster
 from cloister.controller.observed import Observed
+from cloister.controller.people import People
 from cloister.controller.reconcile import Reconciler
 from cloister.controller.settings import Settings
 from cloister.controller.world import World
@@ -37,7 +40,9 @@ async def _main(settings: Settings) -> int:
     stopping = asyncio.Event()
     cluster = await Cluster.connect()
     observed = Observed()
-    world = World(cluster, observed, Reconciler(cluster, observed, settings.for_rendering()))
+    people = People(cluster, observed, settings.trust(_api_server(cluster)), settings.issuer_refresh_seconds)
+    world = World(cluster, observed, Reconciler(cluster, observed, people, settings.for_rendering()))
+    people.wakes(world.wake)
     metrics_server, metrics_thread = start_http_server(settings.metrics_port)
     tasks: list[asyncio.Task[None]] = []
     probes = await health.serve(
@@ -61,7 +66,14 @@ async def _main(settings: Settings) -> int:
         await probes.cleanup()
         metrics_server.shutdown()
         metrics_thread.join()
+        await people.close()
         await cluster.close()
+
+
+def _api_server(cluster: Cluster) -> tuple[str, ...]:
+    """Where the API server is, as the operator itself knows it."""
+    host = urlsplit(cluster.api.configuration.host or "").hostname
+    return tuple(address for address in (host, os.environ.get("KUBERNETES_SERVICE_HOST")) if address)
 
 
 async def _end(

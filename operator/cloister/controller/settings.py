@@ -1,13 +1,21 @@
 """Configuration of the process, from environment variables that begin with CLOISTER_."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cloister import facts
+from cloister.controller.addresses import Network, Reach
+from cloister.controller.oidc import Trust
 
 _DEFAULTS = facts.Settings()
+
+
+def _listed(text: object) -> object:
+    """A list in an environment variable, with commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
 
 
 class Settings(BaseSettings):
@@ -30,6 +38,17 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8081
+
+    issuer_refresh_seconds: Annotated[float, Field(ge=1)] = 300.0
+    """How often an identity provider's keys are fetched again. Until then a withdrawn key stays in force."""
+    issuer_ca_bundle: Path | None = None
+    """Certificates of further authorities that identity providers' certificates may be signed by."""
+    issuer_allowed_cidrs: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """Networks that identity providers may be in although they are the operator's own, or a metadata service's."""
+
+    def trust(self, api_server: tuple[str, ...]) -> Trust:
+        """Whom the operator believes when it fetches keys, and where it may call."""
+        return Trust(Reach(api_server, self.issuer_allowed_cidrs), self.issuer_ca_bundle)
 
     def for_rendering(self) -> facts.Settings:
         """The part that decides how objects look."""

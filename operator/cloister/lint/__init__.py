@@ -10,6 +10,7 @@ from cloister.lint.finding import Finding, Hit, Rule, Severity
 from cloister.lint.lifecycle import LIFECYCLE
 from cloister.lint.machines import MACHINES
 from cloister.lint.people import PEOPLE
+from cloister.lint.records import RECORDS
 from cloister.lint.server import ADMINISTRATIVE, SERVER
 from cloister.spec import LLMDeployment, Problem, SpecError, parse
 
@@ -26,7 +27,7 @@ __all__ = [
     "lint_raw",
 ]
 
-RULES: tuple[Rule, ...] = (*PEOPLE, *MACHINES, *SERVER, *DATA, *LIFECYCLE)
+RULES: tuple[Rule, ...] = (*PEOPLE, *MACHINES, *SERVER, *DATA, *LIFECYCLE, *RECORDS)
 """In the order of their codes; a new rule is one function and one line."""
 REFUSED = "CL001"
 """Code of everything that the API server or the operator would refuse."""

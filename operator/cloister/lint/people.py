@@ -70,6 +70,12 @@ def _anywhere(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
             yield Hit(field, "these people are admitted on any device, from any country", False)
 
 
+def _endless_session(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    users = deployment.spec.identity.users
+    if users and users.max_session_age is None:
+        yield Hit("spec.identity.users.maxSessionAge", "a sign-in counts for as long as its tokens are renewed")
+
+
 PEOPLE = (
     Rule(
         "CL101",
@@ -113,5 +119,12 @@ PEOPLE = (
         "A rule that asks for neither device nor country",
         "set managedDevice: true, or list countries",
         _anywhere,
+    ),
+    Rule(
+        "CL108",
+        Severity.WARNING,
+        "Sessions without an end",
+        "set maxSessionAge, such as 8h; tokens must then carry auth_time",
+        _endless_session,
     ),
 )

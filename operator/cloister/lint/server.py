@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from cloister.lint.finding import Hit, Rule, Severity
 from cloister.spec import LLMDeployment, Method, PodShape
+from cloister.spec.fields import SchemaVerdict
 
 ADMINISTRATIVE: tuple[tuple[str, str], ...] = (
     (r"/invocations", "vLLM's SageMaker route: every API at once, without its checks"),
@@ -168,6 +169,13 @@ def _unsafe_option(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
                 yield Hit(f"{field}.env[{index}]", what, f"{variable.name}={variable.value}")
 
 
+def _unchecked_input(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    verdict = deployment.spec.inference.guard.request_schema
+    if verdict is not SchemaVerdict.BLOCK:
+        what = "are recorded, and reach the model" if verdict is SchemaVerdict.FLAG else "reach the model"
+        yield Hit("spec.inference.guard.schema", f"requests outside their API's schema {what} (ZT-20)", verdict.value)
+
+
 SERVER = (
     Rule(
         "CL301",
@@ -222,5 +230,12 @@ SERVER = (
         "An option that opens the server",
         "remove the option; convert the model to a format without code if it needs it",
         _unsafe_option,
+    ),
+    Rule(
+        "CL313",
+        Severity.WARNING,
+        "Input that is not checked",
+        "leave guard.schema out, which blocks such requests",
+        _unchecked_input,
     ),
 )

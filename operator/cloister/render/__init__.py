@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from cloister.facts import Facts, Settings
 from cloister.render.access import role_bindings
-from cloister.render.auditor import auditor_configs
+from cloister.render.auditor import auditor_configs, revocations
 from cloister.render.certificates import certificate_authority, client_certificates, leaves, trust_bundles
 from cloister.render.gate import gate
 from cloister.render.identity import service_accounts
@@ -36,6 +36,7 @@ RENDERERS: tuple[Renderer, ...] = (
     trust_bundles,
     gate,
     auditor_configs,
+    revocations,
     disruption_budgets,
     stores,
     inference,

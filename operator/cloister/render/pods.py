@@ -9,7 +9,7 @@ from typing import Any
 
 from cloister import names, sidecar
 from cloister.facts import Facts, Settings
-from cloister.render.auditor import auditor_settings
+from cloister.render.auditor import auditor_settings, reads_revocations
 from cloister.render.gate import gate_files
 from cloister.render.meta import Object, digest
 from cloister.spec import LLMDeployment
@@ -55,9 +55,13 @@ def pod_template(
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "terminationGracePeriodSeconds": GRACE_SECONDS,
-            "initContainers": [_gate(deployment, component, settings), *before, _auditor(component, settings)],
+            "initContainers": [
+                _gate(deployment, component, settings),
+                *before,
+                _auditor(deployment, component, settings),
+            ],
             "containers": [workload],
-            "volumes": [*_shared_volumes(component), *volumes],
+            "volumes": [*_shared_volumes(deployment, component), *volumes],
             **spec,
         },
     }
@@ -143,10 +147,11 @@ def _gate(deployment: LLMDeployment, component: Component, settings: Settings) -
     }
 
 
-def _auditor(component: Component, settings: Settings) -> Object:
+def _auditor(deployment: LLMDeployment, component: Component, settings: Settings) -> Object:
     sockets = [sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET]
     if component.is_store:
         sockets.append(sidecar.STORE_SOCKET)
+    lists = [mount("revocations", sidecar.REVOCATIONS.rsplit("/", 1)[0], read_only=True)]
     return {
         "name": "auditor",
         "image": settings.image,
@@ -165,12 +170,14 @@ def _auditor(component: Component, settings: Settings) -> Object:
         "volumeMounts": [
             mount("auditor-config", sidecar.AUDITOR_CONFIG.rsplit("/", 1)[0], read_only=True),
             mount("journal", sidecar.JOURNAL_DIR),
+            *(lists if reads_revocations(deployment, component) else ()),
             *(socket_mount(socket) for socket in sockets),
         ],
     }
 
 
-def _shared_volumes(component: Component) -> list[Object]:
+def _shared_volumes(deployment: LLMDeployment, component: Component) -> list[Object]:
+    lists = [{"name": "revocations", "configMap": {"name": names.REVOCATIONS}}]
     sockets = [sidecar.ADMIN_SOCKET, sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET]
     return [
         {"name": "gate-config", "configMap": {"name": names.gate_config(component)}},
@@ -178,6 +185,7 @@ def _shared_volumes(component: Component) -> list[Object]:
         # Readable by the gate's own group through fsGroup; no other container mounts it.
         {"name": "leaf", "secret": {"secretName": names.leaf(component), "defaultMode": 0o440}},
         {"name": "trust", "configMap": {"name": names.TRUST_BUNDLE}},
+        *(lists if reads_revocations(deployment, component) else ()),
         *({"name": socket_volume(socket), "emptyDir": dict(_MEMORY)} for socket in sockets),
     ]
 
@@ -185,7 +193,8 @@ def _shared_volumes(component: Component) -> list[Object]:
 def _config_digest(deployment: LLMDeployment, component: Component, facts: Facts) -> str:
     """Changes when something changes that the programs read only at their start, so that pods are replaced.
 
-    Listeners, clusters and certificates are not among it: Envoy follows those files while it runs.
+    Listeners, clusters and certificates are not among it: Envoy follows those files while it runs, and the auditor the
+    list of revocations.
     """
     bootstrap = gate_files(deployment, component, facts)["envoy.json"]
     return digest([bootstrap, auditor_settings(deployment, component).model_dump(mode="json")])

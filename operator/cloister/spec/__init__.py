@@ -1,9 +1,9 @@
 """pydantic models of LLMDeployment: the only reader of raw dicts."""
 
+from cloister.spec.audit import Audit
 from cloister.spec.deployment import (
     EXCUSABLE,
     Access,
-    Audit,
     ControlException,
     LLMDeployment,
     Spec,

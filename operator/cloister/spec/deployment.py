@@ -6,14 +6,12 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from cloister.spec.audit import Audit
 from cloister.spec.fields import (
-    Content,
     ControlId,
     DeletionPolicy,
-    HttpsUrl,
     Model,
     Role,
-    Text,
     UserToken,
     Word,
     cel,
@@ -36,25 +34,6 @@ the isolation proof, a storage class that is not known to encrypt."""
 
 RESERVED_PATHS = ("/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/var/lib/cloister", "/var/run")  # noqa: S108 - names only
 """Where a user's volume may not be mounted."""
-
-
-class Export(Model):
-    """Where audit events go besides the store."""
-
-    otlp: HttpsUrl | None = Field(None, description="OTLP endpoint.")
-
-
-class Audit(Model):
-    """What is recorded, and for whom."""
-
-    content: Content | None = Field(None, description="How much of prompts and replies is kept.")
-    recipients: Annotated[tuple[Text, ...], Field(max_length=16)] | None = Field(
-        None, description="Public keys of those who may open the journal."
-    )
-    on_failure: Annotated[str, Field(pattern="^Block$", max_length=5)] = Field(
-        "Block", description="No record, no answer: there is nothing else to choose."
-    )
-    export: Export | None = Field(None, description="Where events go besides the store.")
 
 
 class Access(Model):
@@ -126,7 +105,7 @@ class Spec(Model):
     inference: Inference = Field(description="The model server.")
     training: Training | None = Field(None, description="The training program; left out, the zone stays empty.")
     storage: Storage = Field(description="Three separate stores.")
-    audit: Audit = Field(default_factory=Audit, description="What is recorded, and for whom.")
+    audit: Audit = Field(description="What is recorded, and for whom.")
     access: Annotated[tuple[Access, ...], Field(max_length=32)] = Field((), description="People with kubectl.")
     exceptions: Annotated[tuple[ControlException, ...], Field(max_length=8)] = Field(
         (), description="Controls that are knowingly not kept."

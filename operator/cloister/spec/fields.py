@@ -136,6 +136,14 @@ class Verdict(StrEnum):
     OFF = "Off"
 
 
+class SchemaVerdict(StrEnum):
+    """What happens to a request outside its API's schema. There is nothing in it that could be masked."""
+
+    BLOCK = "Block"
+    FLAG = "Flag"
+    OFF = "Off"
+
+
 class Content(StrEnum):
     """How much of a prompt and a reply the journal keeps."""
 

@@ -19,20 +19,34 @@ class IssuerRef(Model):
     )
 
 
+DataKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
+
+
 class ConfigMapRef(Model):
     """A ConfigMap of the user's."""
 
     name: DnsName = Field(description="Name of the ConfigMap.")
     namespace: DnsLabel = Field(description="Its namespace.")
-    key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")] = Field(
-        "jwks.json", description="The key in its data that holds the document."
-    )
+    key: DataKey = Field("jwks.json", description="The key in its data that holds the document.")
+
+
+class RevocationsRef(ConfigMapRef):
+    """A ConfigMap of the user's with a list of revocations."""
+
+    key: DataKey = Field("revocations.json", description="The key in its data that holds the list.")
 
 
 class Jwks(Model):
-    """Where the public keys of the identity provider come from (RFC 7517)."""
+    """Where the public keys of the identity provider come from (RFC 7517), if not from itself."""
 
     config_map_ref: ConfigMapRef = Field(description="A ConfigMap that holds the JWKS document.")
+
+
+class RevocationSource(Model):
+    """Who is no longer admitted although the token is still valid: a document with `subjects` (values of `sub`),
+    `sessions` (`sid`), `tokens` (`jti`) and `issuedBefore` (`sub`, or `*` for everybody, to seconds since 1970)."""
+
+    config_map_ref: RevocationsRef = Field(description="A ConfigMap that holds the list, as JSON or YAML.")
 
 
 class Mfa(Model):
@@ -53,6 +67,15 @@ class Claims(Model):
     roles: Word = Field("roles", description="Claim with the list of roles.")
     country: Word = Field("country", description="Claim with the ISO 3166 code of the country.")
     managed_device: Word = Field("managed_device", description="Claim that is true on a managed device.")
+
+    def paths(self) -> dict[str, tuple[str, ...]]:
+        """Where each of these claims lies in the token, by the name of its field here."""
+        return {field: path_of(claim) for field, claim in self}
+
+
+def path_of(claim: str) -> tuple[str, ...]:
+    """Where a claim lies in the token: `realm_access.roles` is nested, `https://example.com/roles` is one name."""
+    return (claim,) if "/" in claim or ":" in claim or not all(claim.split(".")) else tuple(claim.split("."))
 
 
 class UserRule(Model):
@@ -77,10 +100,19 @@ class Users(Model):
     audiences: Annotated[tuple[Word, ...], Field(min_length=1, max_length=8)] = Field(
         description="Any of which must be in the token's `aud`."
     )
-    jwks: Jwks = Field(description="The identity provider's public keys.")
+    jwks: Jwks | None = Field(
+        None,
+        description="The identity provider's public keys; left out, the operator fetches them from the issuer (OpenID"
+        " Connect Discovery 1.0).",
+    )
+    revocations: RevocationSource | None = Field(
+        None, description="Who is no longer admitted although the token is still valid."
+    )
     mfa: Mfa = Field(default_factory=Mfa, description="The second factor.")
     claims: Claims = Field(default_factory=Claims, description="Names of the claims that rules ask for.")
-    max_session_age: Duration | None = Field(None, description="The longest time since `auth_time`.")
+    max_session_age: Duration | None = Field(
+        None, description="The longest time since `auth_time`. With it, a token without `auth_time` is refused."
+    )
     rules: Annotated[tuple[UserRule, ...], Field(max_length=32)] = Field(
         (), description="A person is denied unless a rule allows."
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cloister.spec.audit import HOW_TO_MAKE_KEYS
 from cloister.spec.deployment import LLMDeployment
 from cloister.spec.document import Document, short
 from cloister.spec.problems import DisagreementError, Problem
@@ -87,6 +88,17 @@ def _problems(detail: Any) -> Iterator[Problem]:
             message = "unknown field: look for a misspelling in `kubectl explain llmdeployment.spec`"
         case "missing":
             message = "is required"
+        case "too_short" if path == "spec.audit.recipients":
+            message = "nobody could open the journal"
         case _:
             message = f"{short(detail['input'])}: {message[0].lower()}{message[1:]}"
-    yield Problem(field=path, message=message)
+    way_out = _WAYS_OUT.get(path)
+    yield Problem(field=path, message=f"{message}: {way_out}" if way_out else message)
+
+
+_WAYS_OUT = {
+    "spec.audit": f"name the readers of the journal in its recipients; {HOW_TO_MAKE_KEYS}",
+    "spec.audit.recipients": HOW_TO_MAKE_KEYS,
+    "spec.inference.guard.schema": "a request either fits its API's schema or not; nothing in it could be masked",
+}
+"""What to do about a field of which nothing can be guessed."""

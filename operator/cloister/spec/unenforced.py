@@ -8,16 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 UNENFORCED: tuple[tuple[str, str], ...] = (
-    ("identity.users.maxSessionAge", "ZT-07"),
     ("inference.model.publicKey", "ZT-26"),
     ("inference.model.sealed", "ZT-26"),
     ("inference.model.unsealKeyRef", "ZT-26"),
-    ("inference.limits.maxOutputBytes", "ZT-22"),
-    ("inference.limits.concurrent", "ZT-22"),
     ("inference.guard.promptInjection", "ZT-20"),
     ("inference.guard.sensitiveOutput", "ZT-28"),
     ("inference.guard.extraction", "ZT-22"),
-    ("inference.guard.schema", "ZT-20"),
     ("training.mask", "ZT-14"),
     ("storage.trainingData.readers[].raw", "ZT-14"),
     ("storage.checkpoints.readers[].raw", "ZT-14"),
@@ -28,8 +24,6 @@ UNENFORCED: tuple[tuple[str, str], ...] = (
     ("storage.checkpoints.encryption", "ZT-25"),
     ("storage.interactionLogs.encryption", "ZT-25"),
     ("storage.interactionLogs.retention", "ZT-30"),
-    ("audit.content", "ZT-27"),
-    ("audit.recipients", "ZT-30"),
     ("audit.export", "ZT-16"),
 )
 """Path below spec (``[]`` is any item of a list), and the control that it belongs to."""

@@ -19,6 +19,7 @@ from cloister.spec.fields import (
     ObjectKey,
     Prefix,
     Quantity,
+    SchemaVerdict,
     ServiceAccount,
     Sha256,
     Text,
@@ -152,8 +153,12 @@ class Limits(Model):
         60, description="Requests a minute and caller, on each replica."
     )
     max_body_bytes: Annotated[int, Field(ge=1, le=2**30)] = Field(262144, description="Largest request body.")
-    max_output_bytes: Annotated[int, Field(ge=1, le=2**40)] | None = Field(None, description="Largest reply.")
-    concurrent: Annotated[int, Field(ge=1, le=10000)] | None = Field(None, description="Requests under way at once.")
+    max_output_bytes: Annotated[int, Field(ge=1, le=2**28)] = Field(
+        2**24, description="Largest reply. A longer one is refused, or cut where it is a stream that has begun."
+    )
+    concurrent: Annotated[int, Field(ge=1, le=10000)] | None = Field(
+        None, description="Requests under way at once, on each replica; left out, only their rate is bounded."
+    )
 
 
 class Guard(Model):
@@ -163,7 +168,11 @@ class Guard(Model):
     sensitive_output: Verdict | None = Field(None, description="Sensitive values in replies.")
     extraction: Verdict | None = Field(None, description="Systematic probing and model extraction.")
     # "schema" would shadow a method of pydantic's BaseModel.
-    request_schema: Verdict | None = Field(None, alias="schema", description="Requests outside the API's schema.")
+    request_schema: SchemaVerdict = Field(
+        SchemaVerdict.BLOCK,
+        alias="schema",
+        description="Requests outside the schema of their API. JSON that can be read in two ways is always refused.",
+    )
 
 
 class Health(Model):
@@ -201,7 +210,7 @@ class Inference(PodShape):
         },
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds per caller.")
-    guard: Guard | None = Field(None, description="Inspection of prompts and replies.")
+    guard: Guard = Field(default_factory=Guard, description="Inspection of prompts and replies.")
     health: Health = Field(default_factory=Health, description="Health of the model server.")
 
 

@@ -25,8 +25,6 @@ MAX_LIFETIME_SECONDS = 86400
 DEFAULT_AMR = ("mfa",)
 """What `amr` must carry (RFC 8176) where a second factor is required and nothing says how it shows."""
 
-_CONTROL = r"(?s).*[\x00-\x1f\x7f].*"
-
 
 def speakers(flows: Iterable[Flow]) -> tuple[str, ...]:
     """Identities that speak for people. One that is declared both ways does so always: the stricter holds."""
@@ -52,7 +50,6 @@ def filters(deployment: LLMDeployment, flows: tuple[Flow, ...], jwks: str | None
         for index, rule in enumerate(users.rules):
             policies[f"person-{index:03}"] = _rule(deployment, users, rule, speaking)
         yield rbac(policies)
-        yield _headers(users)
     else:
         # Nobody's token can be verified: nobody is admitted.
         yield rbac(policies)
@@ -137,9 +134,7 @@ def _rule(deployment: LLMDeployment, users: Users, rule: UserRule, speaking: tup
     conditions = [
         _one(map(machine, speaking)),
         # Whom the journal could not name is not admitted.
-        _metadata(["sub"], {"string_match": {"safe_regex": {"regex": r"[^\x00-\x1f\x7f]+"}}}),
-        # These become headers, and a line break in one would become another header.
-        *({"not_id": _metadata(path, {"string_match": {"safe_regex": {"regex": _CONTROL}}})} for path in _texts(users)),
+        _metadata(["sub"], {"string_match": {"safe_regex": {"regex": "(?s).+"}}}),
         _claim(claims.roles, rule.roles),
     ]
     if rule.countries:
@@ -155,49 +150,9 @@ def _rule(deployment: LLMDeployment, users: Users, rule: UserRule, speaking: tup
     }
 
 
-def _headers(users: Users) -> Object:
-    """Tells the auditor who it is, from verified claims alone; what a caller sent under these names is gone."""
-    claims = users.claims
-    paths = {
-        sidecar.SUBJECT_HEADER: ["sub"],
-        sidecar.SESSION_HEADER: ["sid"],
-        sidecar.ROLES_HEADER: path_of(claims.roles),
-        sidecar.COUNTRY_HEADER: path_of(claims.country),
-        sidecar.DEVICE_HEADER: path_of(claims.managed_device),
-    }
-    mutations = [
-        {
-            "append": {
-                "header": {"key": header, "value": f"%DYNAMIC_METADATA({JWT}:{_CLAIMS}:{':'.join(path)})%"},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        }
-        for header, path in paths.items()
-        if all(map(_formattable, path))
-    ]
-    return named(
-        "envoy.filters.http.header_mutation",
-        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-        mutations={"request_mutations": mutations},
-    )
-
-
 def path_of(claim: str) -> list[str]:
     """Where a claim lies in the token: `realm_access.roles` is nested, `https://example.com/roles` is one name."""
     return [claim] if "/" in claim or ":" in claim or not all(claim.split(".")) else claim.split(".")
-
-
-def _formattable(key: str) -> bool:
-    """Whether a name can stand in Envoy's format language, which can quote nothing. All others reach the auditor in
-    the claims header only."""
-    return key.isascii() and all(character.isalnum() or character in "-_" for character in key)
-
-
-def _texts(users: Users) -> Iterator[list[str]]:
-    claims = users.claims
-    yield ["sid"]
-    for name in (claims.roles, claims.country, claims.managed_device):
-        yield path_of(name)
 
 
 def _claim(name: str, values: Iterable[str]) -> Object:

@@ -1,0 +1,183 @@
+"""`cloister audit`: reads and verifies journals, where their segments lie as files."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cloister.cli.errors import UserError, show
+from cloister.cli.output import console, table
+from cloister.journal import JournalError
+from cloister.journal.reader import read_journal
+from cloister.journal.records import Line
+from cloister.journal.verify import Report, anchors_in, verify
+from cloister.sealing import SealingError, SecretKey, read_secrets
+
+app = typer.Typer(help="Read and verify the journal.", no_args_is_help=True)
+
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH...", help="Segments, or folders that hold them.")]
+Key = Annotated[Path, typer.Option(help="File with the secret key of a recipient.")]
+FOLLOW_SECONDS = 1.0
+_COLUMNS = ("time", "type", "user.id", "peer", "api", "status")
+
+
+@app.command("verify")
+def check(
+    paths: Paths,
+    key: Annotated[Path | None, typer.Option(help="Checks every record too; without it, form and signatures.")] = None,
+    anchor: Annotated[Path | None, typer.Option(help="Checkpoints kept outside: notes, or the auditor's log.")] = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="text or json.")] = "text",
+) -> None:
+    """Find whatever was changed, reordered, removed or made anew. Exit code 1 if there is anything."""
+    with _friendly():
+        anchors = anchors_in(_text(anchor)) if anchor else []
+        if anchor and not anchors:
+            raise UserError(f"{anchor}: holds no checkpoint: give the auditor's log, or the notes themselves")
+        report = verify(_existing(paths), _keys(key), anchors)
+    if not report.segments and not report.findings:
+        raise show(UserError("no segment is there: name files that end in .cja, or their folder"))
+    if output == "json":
+        sys.stdout.write(json.dumps(_document(report), indent=2) + "\n")
+    else:
+        _print(report, keyed=key is not None, anchored=bool(anchors))
+    if report.findings:
+        raise typer.Exit(1)
+
+
+@app.command()
+def decrypt(paths: Paths, key: Key) -> None:
+    """Print every line of the journal: JSON Lines, chained by `prev`."""
+    with _friendly():
+        for line in read_journal(_existing(paths), _keys(key)):
+            sys.stdout.write(line.model_dump_json(by_alias=True, exclude_none=True) + "\n")
+
+
+@app.command()
+def tail(
+    path: Annotated[Path, typer.Argument(help="Folder of a journal.")],
+    key: Key,
+    lines: Annotated[int, typer.Option("-n", min=0, help="How many of the last records.")] = 10,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for more.")] = False,
+) -> None:
+    """Print the newest records."""
+    with _friendly():
+        shown = 0
+        while True:
+            found = list(read_journal(_existing([path]), _keys(key)))
+            fresh = found[-lines:] if not shown and lines else found[shown:]
+            for line in fresh if shown or lines else []:
+                sys.stdout.write(json.dumps(_record(line), ensure_ascii=False) + "\n")
+            shown = max(len(found), 1)
+            if not follow:
+                return
+            sys.stdout.flush()
+            time.sleep(FOLLOW_SECONDS)
+
+
+@app.command()
+def search(
+    paths: Paths,
+    key: Key,
+    user: Annotated[str | None, typer.Option(help="`sub` of the person.")] = None,
+    session: Annotated[str | None, typer.Option(help="`sid` of the session.")] = None,
+    peer: Annotated[str | None, typer.Option(help="SPIFFE ID of the machine.")] = None,
+    api: Annotated[str | None, typer.Option(help="Name of the API.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model that was asked.")] = None,
+    kind: Annotated[str | None, typer.Option("--type", help="Type of record: request, reply, refusal, ...")] = None,
+    since: Annotated[str | None, typer.Option(help="RFC 3339, UTC; any beginning of it will do.")] = None,
+    until: Annotated[str | None, typer.Option(help="The same; records before it.")] = None,
+    text: Annotated[str | None, typer.Option(help="Text in what was said.")] = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="table or json (JSON Lines).")] = "table",
+) -> None:
+    """Find records. With what names a request, its replies come along."""
+    asked = {"user.id": user, "session.id": session, "peer": peer, "api": api, "gen_ai.request.model": model}
+    wanted = {name: value for name, value in asked.items() if value is not None}
+    with _friendly():
+        found: list[dict[str, Any]] = []
+        exchanges: set[str] = set()
+        for record in map(_record, read_journal(_existing(paths), _keys(key))):
+            belongs = record.get("exchange") in exchanges
+            if wanted and not belongs and not wanted.items() <= record.items():
+                continue
+            if wanted and "exchange" in record:
+                exchanges.add(record["exchange"])
+            if _matches(record, kind, since, until, text):
+                found.append(record)
+    if output == "json":
+        for record in found:
+            sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+        return
+    rows = [[str(record.get(column, "")) for column in _COLUMNS] for record in found]
+    for row in table([column.upper() for column in _COLUMNS], rows):
+        console().print(row)
+
+
+def _matches(record: dict[str, Any], kind: str | None, since: str | None, until: str | None, text: str | None) -> bool:
+    return (
+        (kind is None or record["type"] == kind)
+        and (since is None or record["time"] >= since)
+        and (until is None or record["time"] < until)
+        and (text is None or text in record.get("content", ""))
+    )
+
+
+def _record(line: Line) -> dict[str, Any]:
+    return line.record.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _document(report: Report) -> dict[str, Any]:
+    return {
+        "segments": report.segments,
+        "records": report.records,
+        "opened": report.opened,
+        "unfinished": report.unfinished,
+        "findings": [{"code": f.code, "where": f.where, "message": f.message} for f in report.findings],
+        "heads": {
+            origin: {"size": head.size, "root": head.root.hex(), "records": head.seq, "head": head.head}
+            for origin, head in report.heads.items()
+        },
+    }
+
+
+def _print(report: Report, *, keyed: bool, anchored: bool) -> None:
+    for finding in report.findings:
+        print(f"{finding.where}: {finding.code}: {finding.message}")
+    for path in report.unfinished:
+        print(f"{path}: is still being written")
+    looked = f"{report.opened} opened" if keyed else "none opened, for want of --key"
+    print(f"{report.segments} segments, {report.records} records ({looked}), {len(report.findings)} findings")
+    if not anchored:
+        print("Without --anchor, an end that was cut off, or a journal made anew as a whole, is not seen.")
+
+
+def _keys(path: Path | None) -> list[SecretKey]:
+    return read_secrets(path) if path else []
+
+
+def _existing(paths: list[Path]) -> list[Path]:
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder")
+    return paths
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+@contextmanager
+def _friendly() -> Iterator[None]:
+    try:
+        yield
+    except (UserError, JournalError, SealingError) as error:
+        raise show(error if isinstance(error, UserError) else UserError(str(error))) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

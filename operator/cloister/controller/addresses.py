@@ -1,0 +1,100 @@
+"""Which addresses the operator may call on behalf of a custom resource: an identity provider's, and nobody's secrets.
+
+A resource names a host; the host's owner decides what address that is. Without this check whoever may write a resource
+could let the operator ask the API server, its own pod, or the metadata service that hands out a node's credentials.
+"""
+
+import ipaddress
+import socket
+import urllib.request
+from collections.abc import Iterable
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import DefaultResolver
+from yarl import URL
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_METADATA = frozenset(
+    map(
+        ipaddress.ip_address,
+        # Where clouds hand out credentials outside 169.254.0.0/16: AWS (IPv6), Azure, Alibaba.
+        ("fd00:ec2::254", "168.63.129.16", "100.100.100.200"),
+    )
+)
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052, section 2.1
+
+
+class ForbiddenAddressError(OSError):
+    """The operator does not call this address."""
+
+
+class Reach:
+    """What may be called. Private networks may: in-house identity providers live there."""
+
+    def __init__(self, api_server: Iterable[str] = (), allowed: Iterable[Network] = ()) -> None:
+        self._api_server = {found for text in api_server if (found := _parsed(text))}
+        self._allowed = tuple(allowed)
+
+    def check(self, host: str, address: str) -> None:
+        """Raises ForbiddenAddressError for an address that a host must not have."""
+        found = _parsed(address)
+        if found is None or (why := self._refusal(found)) is None:
+            return
+        raise ForbiddenAddressError(
+            f"{host} is {address}, {why}. If that is right, list it in the chart's identityProviders.allowedCIDRs"
+        )
+
+    def check_literal(self, host: str) -> None:
+        """The same for a host that is an address already: no resolver is asked about it."""
+        self.check(host, host)
+
+    def _refusal(self, address: _Address) -> str | None:
+        if any(address in network for network in self._allowed):
+            return None
+        if address in self._api_server:
+            return "which is the API server"
+        if address.is_loopback or address.is_unspecified:
+            return "which is the operator's own pod"
+        if address.is_link_local or address in _METADATA:
+            return "where metadata services hand out credentials"
+        return "which is no address of a server" if address.is_multicast or address.is_reserved else None
+
+
+class CheckedResolver(AbstractResolver):
+    """Resolves as the system does, and passes on nothing that is forbidden. What is checked is what is then called."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        self._inner = DefaultResolver()
+        # The environment's proxy is its administrator's choice, wherever it is.
+        self._proxies = {URL(proxy).host for proxy in urllib.request.getproxies().values() if "://" in proxy}
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Addresses of a host; ForbiddenAddressError if any of them must not be called."""
+        found = await self._inner.resolve(host, port, family)
+        if host not in self._proxies:
+            for one in found:
+                self._reach.check(host, one["host"])
+        return found
+
+    async def close(self) -> None:
+        """Release the system's resolver."""
+        await self._inner.close()
+
+
+def _parsed(text: str) -> _Address | None:
+    """An address, in the form that decides where a connection goes."""
+    try:
+        address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return address.ipv4_mapped
+        if address in _NAT64:
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address

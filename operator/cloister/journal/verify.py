@@ -1,0 +1,225 @@
+"""Whether a journal is what its writer wrote: every byte, every record, their order, and nothing cut off.
+
+Without keys the form, the links between segments, the Merkle tree and the signatures are checked; with a recipient's
+key also every frame and every record. Checkpoints that were kept outside (anchors) show what no look at the files can:
+that the end was cut off, or that everything was made anew by somebody who holds the pod's present keys.
+"""
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cloister.journal.checkpoint import Checkpoint, Verifier, read_note
+from cloister.journal.errors import JournalError
+from cloister.journal.files import OPEN
+from cloister.journal.header import ZERO_HASH, Header, Previous
+from cloister.journal.merkle import CompactRange
+from cloister.journal.reader import first_state, segment_paths
+from cloister.journal.records import parse_line
+from cloister.journal.segment import Frame, FrameKind, SegmentReader, open_frame, ratchet
+from cloister.sealing import SecretKey
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that an honest writer does not leave behind."""
+
+    code: str
+    where: str
+    """File, or origin of a stream."""
+    message: str
+
+
+@dataclass
+class Report:
+    """What was looked at, and what was found."""
+
+    segments: int = 0
+    records: int = 0
+    opened: int = 0
+    """Records that were decrypted and checked one by one."""
+    findings: list[Finding] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    """Segments that are still being written: their end is not known yet."""
+    heads: dict[str, Checkpoint] = field(default_factory=dict)
+    """Origin -> what its stream has come to."""
+
+    def add(self, code: str, where: object, message: str) -> None:
+        """Note a finding."""
+        self.findings.append(Finding(code, str(where), message))
+
+
+@dataclass
+class _Stream:
+    """What the segments so far lead to."""
+
+    origin: str
+    wanted: frozenset[int]
+    """Sizes of the tree at which anchors give a root."""
+    verifier: Verifier | None = None
+    seq: int = 0
+    head: str = ZERO_HASH
+    tree: CompactRange = field(default_factory=CompactRange)
+    previous: Previous | None = None
+    roots: dict[int, bytes] = field(default_factory=dict)
+
+    def grow(self, leaf: bytes) -> None:
+        """Take a leaf into the tree."""
+        self.tree.append(leaf)
+        if self.tree.size in self.wanted:
+            self.roots[self.tree.size] = self.tree.root()
+
+    def checkpoint(self) -> Checkpoint:
+        """As a writer would sign it now."""
+        return Checkpoint(self.origin, self.tree.size, self.tree.root(), self.seq, self.head)
+
+
+def verify(paths: Iterable[Path], keys: Sequence[SecretKey] = (), anchors: Sequence[str] = ()) -> Report:
+    """Check every segment in these files and folders. ``anchors``: signed notes, see :func:`anchors_in`."""
+    report = Report()
+    by_origin: dict[str, list[tuple[Header, Path]]] = defaultdict(list)
+    for path in segment_paths(paths):
+        try:
+            with path.open("rb") as file:
+                header = SegmentReader(file, path.stat().st_size).header
+        except (JournalError, OSError) as error:
+            report.add("malformed", path, str(error))
+        else:
+            by_origin[header.origin].append((header, path))
+    kept = _kept(anchors, report)
+    for origin in sorted(by_origin):
+        stream = _Stream(origin, frozenset(checkpoint.size for checkpoint, _ in kept.get(origin, ())))
+        for _, path in sorted(by_origin[origin], key=lambda found: (found[0].number, found[1])):
+            report.segments += 1
+            try:
+                _segment(path, stream, keys, report)
+            except JournalError as error:
+                report.add("damaged", path, str(error))
+        report.heads[origin] = stream.checkpoint()
+        _compare(stream, kept.get(origin, ()), report)
+    for origin in sorted(kept.keys() - by_origin.keys()):
+        report.add("missing", origin, "an anchor tells of this stream, and nothing of it is here")
+    return report
+
+
+def anchors_in(text: str) -> list[str]:
+    """The signed notes in a text: notes one after the other, or log lines of JSON with a `checkpoint`."""
+    notes = []
+    for line in text.splitlines():
+        if line.startswith("{"):
+            try:
+                note = json.loads(line).get("checkpoint")
+            except json.JSONDecodeError:
+                continue
+            if isinstance(note, str):
+                notes.append(note)
+    if notes or text.lstrip().startswith("{"):
+        return notes
+    current: list[str] = []
+    for line in text.splitlines(keepends=True):
+        current.append(line)
+        if line.startswith("— "):
+            notes.append("".join(current).lstrip("\n"))
+            current = []
+    return notes
+
+
+def _segment(path: Path, stream: _Stream, keys: Sequence[SecretKey], report: Report) -> None:
+    with path.open("rb") as file:
+        reader = SegmentReader(file, path.stat().st_size)
+        header = reader.header
+        _links(path, header, stream, report)
+        state = first_state(header, keys) if keys else None
+        if keys and state is None:
+            report.add("unreadable", path, "none of the given keys opens it")
+        # What follows is checked against this segment's own beginning, so that one gap is one finding.
+        stream.seq, stream.head, stream.tree = header.seq, header.prev, header.range()
+        stream.grow(reader.header_raw)
+        closed, count = False, 0
+        for frame in reader.frames():
+            if closed or frame.index != count or frame.seq != stream.seq:
+                raise JournalError(f"frame {count} does not continue the one before")
+            if frame.kind is not FrameKind.RECORDS:
+                _closing(frame, stream)
+                closed = True
+            if state is not None and frame.kind is not FrameKind.CUT:
+                key, state = ratchet(state)
+                _records(open_frame(key, reader.header_hash, frame), frame, stream)
+                report.opened += frame.count
+            stream.seq, stream.head = frame.seq + frame.count, frame.head
+            stream.grow(frame.raw)
+            report.records += frame.count
+            count += 1
+        if reader.torn:
+            raise JournalError(reader.torn)
+        if not closed and path.suffix != OPEN:
+            raise JournalError("it is not closed: its end was cut off")
+        if not closed:
+            report.unfinished.append(str(path))
+        stream.previous = Previous(number=header.number, size=reader.offset, sha256=reader.digest.hexdigest())
+
+
+def _links(path: Path, header: Header, stream: _Stream, report: Report) -> None:
+    """Whether a segment goes on where the one before it ended."""
+    number = stream.previous.number + 1 if stream.previous else 0
+    verifier = header.verify_key()
+    if header.number != number:
+        what = "comes twice" if header.number < number else "follows a gap"
+        report.add("order", path, f"segment {header.number} {what}: {number} was expected")
+    elif header.previous != stream.previous:
+        report.add("link", path, "the segment before it is not the one that it names")
+    elif (header.seq, header.prev) != (stream.seq, stream.head) or header.range().root() != stream.tree.root():
+        report.add("link", path, "it does not go on where the segment before it ended")
+    if stream.verifier and verifier.public != stream.verifier.public:
+        report.add("signer", path, "it is signed by another key than the segment before it")
+    stream.verifier = verifier
+
+
+def _closing(frame: Frame, stream: _Stream) -> None:
+    assert stream.verifier
+    if frame.count or frame.head != stream.head or stream.verifier.verify(frame.note) != stream.checkpoint():
+        raise JournalError("its closing checkpoint is of something else")
+
+
+def _records(lines: list[bytes], frame: Frame, stream: _Stream) -> None:
+    head = stream.head
+    for seq, raw in enumerate(lines, frame.seq):
+        line = parse_line(raw)
+        if (line.seq, line.prev) != (seq, head):
+            raise JournalError(f"record {seq} does not continue the one before")
+        head = hashlib.sha256(raw).hexdigest()
+    if head != frame.head:
+        raise JournalError("a frame's records are not those that it names")
+
+
+def _kept(anchors: Sequence[str], report: Report) -> dict[str, list[tuple[Checkpoint, str]]]:
+    kept: dict[str, list[tuple[Checkpoint, str]]] = defaultdict(list)
+    for note in anchors:
+        try:
+            checkpoint, _ = read_note(note)
+        except JournalError as error:
+            report.add("anchor", "anchors", str(error))
+        else:
+            kept[checkpoint.origin].append((checkpoint, note))
+    return kept
+
+
+def _compare(stream: _Stream, kept: Sequence[tuple[Checkpoint, str]], report: Report) -> None:
+    """Every anchor must be a state through which this journal went."""
+    for checkpoint, note in kept:
+        at = f"at {checkpoint.size} leaves, {checkpoint.seq} records"
+        try:
+            assert stream.verifier
+            stream.verifier.verify(note)
+        except JournalError:
+            report.add("anchor", stream.origin, f"the anchor {at} is signed by another key: the journal was made anew")
+            continue
+        if checkpoint.size > stream.tree.size:
+            report.add(
+                "cut", stream.origin, f"the journal once was longer: the anchor {at}; here are {stream.tree.size}"
+            )
+        elif stream.roots.get(checkpoint.size) != checkpoint.root:
+            report.add("rewritten", stream.origin, f"the journal once was another: the anchor {at}")

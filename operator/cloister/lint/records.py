@@ -1,0 +1,81 @@
+"""CL6nn: the journal, and those who can open it."""
+
+import datetime as dt
+from collections.abc import Iterator
+
+from cloister.lint.finding import Hit, Rule, Severity
+from cloister.spec import LLMDeployment
+from cloister.spec.audit import POST_QUANTUM_PREFIX
+from cloister.spec.fields import Content
+
+EXAMPLE_RECIPIENT = "cloister-pub-x25519:UdvIK-V6UaWWGuipEkHpntRYfEtPJy5PGcaVGft3GVY"
+"""The key of the examples. Its private half was never kept: what is sealed for it alone is lost."""
+
+_FIELD = "spec.audit.recipients"
+
+
+def _single(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    if len(set(deployment.spec.audit.recipients)) == 1:
+        yield Hit(_FIELD, "one key opens the journal: if it is lost, so is every record", 1)
+
+
+def _classical(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    for index, recipient in enumerate(deployment.spec.audit.recipients):
+        if not recipient.startswith(POST_QUANTUM_PREFIX):
+            kind = recipient.partition(":")[0]
+            yield Hit(f"{_FIELD}[{index}]", "what is sealed for it today, a quantum computer may open one day", kind)
+
+
+def _in_full(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    if deployment.spec.audit.content is Content.FULL:
+        yield Hit("spec.audit.content", "prompts and replies are kept in full, with whatever people write", "Full")
+
+
+def _nothing(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    if deployment.spec.audit.content is Content.NONE:
+        yield Hit("spec.audit.content", "what was asked and answered can't be shown afterwards (ZT-27, ZT-28)", "None")
+
+
+def _example(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    for index, recipient in enumerate(deployment.spec.audit.recipients):
+        if recipient == EXAMPLE_RECIPIENT:
+            yield Hit(f"{_FIELD}[{index}]", "this is the examples' key, and nobody has its private half")
+
+
+RECORDS = (
+    Rule(
+        "CL601",
+        Severity.WARNING,
+        "One recipient of the journal",
+        "make a second pair by `cloister keys generate`, keep it elsewhere, and list its public key too",
+        _single,
+    ),
+    Rule(
+        "CL602",
+        Severity.WARNING,
+        "A recipient's key that is not post-quantum",
+        "list a key that begins with cloister-pub-mlkem768x25519, which `cloister keys generate` makes by default",
+        _classical,
+    ),
+    Rule(
+        "CL603",
+        Severity.WARNING,
+        "Prompts are kept in full",
+        "leave content out, which masks sensitive values (Redacted), unless you must keep them",
+        _in_full,
+    ),
+    Rule(
+        "CL604",
+        Severity.INFO,
+        "Prompts are not kept",
+        "set content to Hash, to recognise a text, or to Redacted, to read it",
+        _nothing,
+    ),
+    Rule(
+        "CL605",
+        Severity.WARNING,
+        "The examples' key",
+        "put your own key there, from `cloister keys generate`",
+        _example,
+    ),
+)

@@ -1,0 +1,190 @@
+"""Tampering with a journal: whatever is done to it is found, by the files alone or with the anchors kept outside."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cloister.journal import JournalWriter, encode, timestamp
+from cloister.journal.reader import read_journal
+from cloister.journal.verify import Report, anchors_in, verify
+from cloister.sealing import Kind, generate
+
+KEY, STRANGER = generate(Kind.X25519), generate(Kind.X25519)
+IDENTITY = "spiffe://cluster.local/ns/bot-inference/sa/inference"
+
+
+def write(directory: Path, counts: tuple[int, ...], first: int = 0) -> list[str]:
+    """One process that writes a segment for each count; its checkpoints."""
+    notes = []
+    now = [1000.0]
+    with JournalWriter(
+        directory, identity=IDENTITY, recipients=[KEY.public], max_age_s=10, clock=lambda: now[0]
+    ) as writer:
+        for count in counts:
+            for number in range(count):
+                record = {"type": "alert", "time": timestamp(0), "code": "c", "severity": "info"}
+                writer.append([encode(record | {"message": f"{first}.{number}"})])
+            notes.append(writer.head().note)
+            now[0] += 20
+            writer.tick()
+            notes.append(writer.head().note)
+    return notes
+
+
+def shipped(directory: Path, target: Path) -> Path:
+    """The segments as a store has them."""
+    for number, path in enumerate(sorted(directory.rglob("*.sealed"))):
+        shutil.copy(path, target / f"{number}.cja")
+    return target
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """Three processes one after the other, the second of which was killed, and their checkpoints."""
+    directory = tmp_path_factory.mktemp("journal")
+    notes = write(directory, (2, 1))
+    killed = JournalWriter(directory, identity=IDENTITY, recipients=[KEY.public])
+    killed.append([encode({"type": "stop", "time": timestamp(0)})])
+    notes.append(killed.head().note)
+    import os  # noqa: PLC0415 - as a kill would, without closing anything properly
+
+    os.close(killed._lock)
+    notes += write(directory, (3,), 9)
+    return shipped(directory, tmp_path_factory.mktemp("store")), notes
+
+
+def copy(journal: tuple[Path, list[str]], tmp_path: Path) -> Path:
+    """Segments to spoil."""
+    return Path(shutil.copytree(journal[0], tmp_path / "copy"))
+
+
+def codes(report: Report) -> set[str]:
+    """What was found."""
+    return {finding.code for finding in report.findings}
+
+
+def test_an_honest_journal_is_clean(journal: tuple[Path, list[str]]) -> None:
+    path, notes = journal
+    report = verify([path], [KEY], notes)
+    assert report.findings == []
+    assert (report.segments, report.records, report.opened) == (4, 7, 7)
+    assert [line.seq for line in read_journal([path], [KEY])] == list(range(7))
+    without = verify([path])
+    assert (without.findings, without.opened) == ([], 0)
+
+
+def test_every_flipped_byte(journal: tuple[Path, list[str]], tmp_path: Path) -> None:
+    path = copy(journal, tmp_path)
+    missed = []
+    for segment in sorted(path.iterdir()):
+        honest = segment.read_bytes()
+        for place in range(len(honest)):
+            segment.write_bytes(honest[:place] + bytes([honest[place] ^ 1]) + honest[place + 1 :])
+            if not verify([path], [KEY]).findings:
+                missed.append((segment.name, place))
+        segment.write_bytes(honest)
+    assert missed == []
+    assert verify([path], [KEY]).findings == []
+
+
+def test_every_truncation(journal: tuple[Path, list[str]], tmp_path: Path) -> None:
+    path = copy(journal, tmp_path)
+    for segment in sorted(path.iterdir()):
+        honest = segment.read_bytes()
+        for size in range(0, len(honest), 3):
+            segment.write_bytes(honest[:size])
+            assert verify([path], [KEY]).findings, (segment.name, size)
+        segment.write_bytes(honest)
+
+
+def _delete(name: str) -> Callable[[Path], object]:
+    return lambda path: (path / name).unlink()
+
+
+def _swap(path: Path) -> None:
+    one, two = (path / "1.cja").read_bytes(), (path / "2.cja").read_bytes()
+    (path / "1.cja").write_bytes(one[: one.index(b"\n", 30) + 1] + two[two.index(b"\n", 30) + 1 :])
+
+
+def _grow(path: Path) -> None:
+    data = (path / "1.cja").read_bytes()
+    (path / "1.cja").write_bytes(data + data[-200:])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        _delete("0.cja"),
+        _delete("1.cja"),
+        _delete("2.cja"),
+        lambda path: shutil.copy(path / "1.cja", path / "9.cja"),
+        _swap,
+        _grow,
+    ],
+    ids=["first gone", "one gone", "crash gone", "twice", "frames of another", "more at the end"],
+)
+def test_segments_that_are_not_as_they_were(
+    journal: tuple[Path, list[str]], tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    path = copy(journal, tmp_path)
+    spoil(path)
+    assert verify([path]).findings, "even without a key"
+
+
+def test_the_end_cut_off_is_seen_by_the_anchor_alone(journal: tuple[Path, list[str]], tmp_path: Path) -> None:
+    path = copy(journal, tmp_path)
+    (path / "3.cja").unlink()
+    assert verify([path], [KEY]).findings == []
+    assert codes(verify([path], [KEY], journal[1])) == {"cut"}
+
+
+def test_a_rollback_that_goes_on_is_seen_by_the_anchor_alone(tmp_path: Path) -> None:
+    """A thief puts back an earlier copy of the whole directory, keys and all, and writes on."""
+    directory, store = tmp_path / "journal", tmp_path / "store"
+    store.mkdir()
+    write(directory, (2,))
+    shutil.copytree(directory, tmp_path / "earlier")
+    notes = write(directory, (2, 2), 1)
+    shutil.rmtree(directory)
+    shutil.copytree(tmp_path / "earlier", directory)
+    write(directory, (2, 2, 2), 2)
+    path = shipped(directory, store)
+    assert verify([path], [KEY]).findings == []
+    assert codes(verify([path], [KEY], notes)) == {"rewritten"}
+
+
+def test_a_journal_made_anew_is_seen_by_the_anchor_alone(tmp_path: Path) -> None:
+    """A thief with the signing key seals another past under the same name."""
+    directory, other, store = tmp_path / "journal", tmp_path / "other", tmp_path / "store"
+    store.mkdir()
+    notes = write(directory, (2,))
+    other.mkdir()
+    shutil.copy(directory / "stream.json", other)
+    (stream,) = [found for found in directory.iterdir() if found.is_dir()]
+    (other / stream.name).mkdir()
+    write(other, (2,), 5)
+    path = shipped(other, store)
+    assert verify([path], [KEY]).findings == []
+    assert codes(verify([path], [KEY], notes)) == {"rewritten"}
+
+
+def test_a_strangers_key_opens_nothing(journal: tuple[Path, list[str]]) -> None:
+    assert codes(verify([journal[0]], [STRANGER])) == {"unreadable"}
+
+
+def test_anchors_as_notes_and_as_log_lines(journal: tuple[Path, list[str]]) -> None:
+    import json  # noqa: PLC0415
+
+    notes = journal[1]
+    assert anchors_in("".join(notes)) == notes
+    lines = [json.dumps({"event": "checkpoint", "checkpoint": note}) for note in notes]
+    assert anchors_in("\n".join(['{"event": "serving"}', "{broken", *lines])) == notes
+    assert anchors_in("nothing") == []
+
+
+def test_an_anchor_of_a_stream_that_is_gone(journal: tuple[Path, list[str]], tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert codes(verify([empty], [KEY], journal[1])) == {"missing"}
