@@ -17,7 +17,7 @@ class Facts:
     cluster_ips: Mapping[Component, str] = field(default_factory=dict)
     """ClusterIP of each component's Service, as far as they exist. Gates dial these: pods have no DNS."""
     jwks: str | None = None
-    """The identity provider's JWKS document (RFC 7517), JSON text; None when there is none (yet): nobody is admitted."""
+    """The identity provider's JWKS document (RFC 7517), JSON text; None when there is none yet: nobody is admitted."""
     revocations: str | None = None
     """A :class:`cloister.sidecar.Revocations`, JSON text; None when there is none (yet)."""
 

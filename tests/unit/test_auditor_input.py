@@ -128,8 +128,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
     ("path", "document"), [(path, document) for path, all_of in ACCEPTED.items() for document in all_of]
 )
 def test_what_the_apis_take(path: str, document: dict[str, Any]) -> None:
-    found = refused(path, document)
-    assert found is None, found.message if found is not None else ""
+    assert refused(path, document) is None
 
 
 @pytest.mark.parametrize(("path", "document", "param", "code"), REFUSED)

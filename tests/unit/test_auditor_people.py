@@ -201,7 +201,7 @@ class TestRevocation:
         assert check(checks, identify())
         path.write_bytes(orjson.dumps({"subjects": ["bob"]}))
         assert found.reload()
-        assert found.error is None
+        assert not found.error
         assert check(checks, identify()) is None
 
     def test_a_swapped_symlink_is_a_change(self, tmp_path: Path) -> None:

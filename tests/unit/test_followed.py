@@ -34,7 +34,7 @@ class Source:
 
 async def until(check: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
-        while not check():
+        while not check():  # noqa: ASYNC110 - what is awaited is no event
             await asyncio.sleep(0)
 
 

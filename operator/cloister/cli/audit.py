@@ -80,7 +80,7 @@ def tail(
 
 
 @app.command()
-def search(
+def search(  # noqa: PLR0913, PLR0917 - a flag is an argument
     paths: Paths,
     key: Key,
     user: Annotated[str | None, typer.Option(help="`sub` of the person.")] = None,

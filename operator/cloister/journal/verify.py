@@ -138,10 +138,10 @@ def _segment(path: Path, stream: _Stream, keys: Sequence[SecretKey], report: Rep
         # What follows is checked against this segment's own beginning, so that one gap is one finding.
         stream.seq, stream.head, stream.tree = header.seq, header.prev, header.range()
         stream.grow(reader.header_raw)
-        closed, count = False, 0
-        for frame in reader.frames():
-            if closed or frame.index != count or frame.seq != stream.seq:
-                raise JournalError(f"frame {count} does not continue the one before")
+        closed = False
+        for number, frame in enumerate(reader.frames()):
+            if closed or frame.index != number or frame.seq != stream.seq:
+                raise JournalError(f"frame {number} does not continue the one before")
             if frame.kind is not FrameKind.RECORDS:
                 _closing(frame, stream)
                 closed = True
@@ -152,7 +152,6 @@ def _segment(path: Path, stream: _Stream, keys: Sequence[SecretKey], report: Rep
             stream.seq, stream.head = frame.seq + frame.count, frame.head
             stream.grow(frame.raw)
             report.records += frame.count
-            count += 1
         if reader.torn:
             raise JournalError(reader.torn)
         if not closed and path.suffix != OPEN:
