@@ -13,6 +13,7 @@ import yaml
 
 from cloister import names
 from cloister.controller.kinds import OWNED
+from cloister.controller.settings import Settings
 from cloister.zones import STORES
 from tests.cluster import binaries
 from tests.generate import CHART, ROOT, dump
@@ -160,6 +161,61 @@ def test_every_policy_is_bound_denies_and_fails_closed(chart: list[Object]) -> N
         assert binding["spec"]["validationActions"] == ["Deny", "Audit"]
 
 
+# --- identity providers ---
+
+
+def environment(objects: list[Object]) -> dict[str, Any]:
+    (container,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    return {variable["name"]: variable.get("value") for variable in container["env"]}
+
+
+def egress(objects: list[Object]) -> list[tuple[list[int], list[str]]]:
+    """(ports, addresses) of what the operator may call."""
+    return [
+        (
+            [port["port"] for port in rule["ports"]],
+            [to["ipBlock"]["cidr"] for to in rule.get("to", ()) if "ipBlock" in to],
+        )
+        for rule in one(objects, "NetworkPolicy")["spec"]["egress"]
+    ]
+
+
+def test_every_variable_is_a_setting_and_the_defaults_agree(chart: list[Object]) -> None:
+    found = {name.removeprefix("CLOISTER_").lower(): text for name, text in environment(chart).items() if text}
+    assert set(found) <= set(Settings.model_fields)
+    full = environment(render(yaml.safe_load((Path(__file__).parent / "full" / "values.yaml").read_text())))
+    assert {name for name in full if not name.startswith("CLOISTER_")} == {"HTTPS_PROXY", "NO_PROXY"}
+    assert {name.removeprefix("CLOISTER_").lower() for name in full if name.startswith("CLOISTER_")} <= set(
+        Settings.model_fields
+    )
+    assert float(found["issuer_refresh_seconds"]) == Settings().issuer_refresh_seconds
+    assert "issuer_ca_bundle" not in found
+    assert "issuer_allowed_cidrs" not in found
+
+
+def test_the_api_server_is_never_called_by_the_proxy() -> None:
+    text = environment(render({"identityProviders": {"proxy": {"https": "http://proxy:3128"}}}))
+    assert text["NO_PROXY"] == "$(KUBERNETES_SERVICE_HOST),.svc"
+    assert {"HTTPS_PROXY", "NO_PROXY"}.isdisjoint(environment(render()))
+
+
+def test_issuers_are_reached_by_default_and_closed_by_a_value(chart: list[Object]) -> None:
+    assert ([443], ["0.0.0.0/0", "::/0"]) in egress(chart)
+    (rule,) = [rule for rule in one(chart, "NetworkPolicy")["spec"]["egress"] if "ipBlock" in str(rule)]
+    assert [to["ipBlock"]["except"] for to in rule["to"]] == [["169.254.0.0/16"], ["fe80::/10"]]
+    closed = render({"networkPolicy": {"identityProviders": {"ports": []}, "apiServer": {"cidrs": ["192.0.2.1/32"]}}})
+    assert egress(closed) == [([53, 53], []), ([443, 6443], ["192.0.2.1/32"])]
+
+
+def test_a_private_ca_is_mounted_where_the_operator_looks() -> None:
+    objects = render({"identityProviders": {"caBundle": {"configMap": "house-ca", "key": "root.pem"}}})
+    spec = one(objects, "Deployment")["spec"]["template"]["spec"]
+    volume = {"name": "issuer-ca", "configMap": {"name": "house-ca", "items": [{"key": "root.pem", "path": "ca.crt"}]}}
+    assert volume in spec["volumes"]
+    (mounted,) = [m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "issuer-ca"]
+    assert environment(objects)["CLOISTER_ISSUER_CA_BUNDLE"] == f"{mounted['mountPath']}/ca.crt"
+
+
 # --- the CRD ---
 
 
@@ -187,6 +243,11 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "everyone as break-glass group": ({"admission": {"breakGlassGroup": "system:authenticated"}}, "breakGlassGroup"),
     "a digest that is none": ({"image": {"digest": "latest"}}, "digest"),
     "two operators that do not agree": ({"replicas": 2, "leaderElection": False}, "leaderElection"),
+    "an issuer's CA under a path": ({"identityProviders": {"caBundle": {"key": "../ca"}}}, "caBundle"),
+    "a network that is none": ({"identityProviders": {"allowedCIDRs": ["everywhere"]}}, "allowedCIDRs"),
+    "keys that are never fetched again": ({"identityProviders": {"refreshSeconds": 0}}, "refreshSeconds"),
+    "a proxy's password": ({"identityProviders": {"proxy": {"https": "http://a:b@proxy"}}}, "proxy"),
+    "a misspelt port of issuers": ({"networkPolicy": {"identityProviders": {"port": [443]}}}, "port"),
     "no replica": ({"replicas": 0}, "replicas"),
     "a monitor of no service": (
         {"metrics": {"service": {"enabled": False}, "serviceMonitor": {"enabled": True}}},

@@ -12,8 +12,8 @@ MARKS = ("key", "jwt", "token", "email", "iban", "card", "ssn", "ip", "phone")
 
 _WORD = r"(?:^|[^0-9A-Za-z])"
 _PATTERNS: dict[str, str] = {
-    # RFC 7468; a block that has no end goes on to the end of the text.
-    "key": r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z0-9 ]{0,40}-----|\z)",
+    # RFC 7468; a block without an end goes on to the end of the text, or of the JSON string.
+    "key": r'-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:[^"-]|-[^"-])*(?:-----END [A-Z0-9 ]{0,40}-----)?',
     # RFC 7519: three parts, the first of which begins with `{"`.
     "jwt": r"eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]*",
     # AWS, GitHub, GitLab, Slack, Google, OpenAI and Anthropic, Stripe, Hugging Face, npm, PyPI; HTTP's own scheme.
