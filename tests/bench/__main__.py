@@ -1,11 +1,13 @@
-"""`python -m tests.bench operator [--deployments N]`."""
+"""`python -m tests.bench operator [--deployments N]`, or `datapath [--rounds N] [--seconds S] [--quick]`."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from tests.bench import operator_bench
+from tests.bench.datapath import run as datapath_bench
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,6 +17,14 @@ def main(arguments: list[str] | None = None) -> int:
     operator = commands.add_parser("operator", help=operator_bench.__doc__)
     operator.add_argument("--deployments", type=int, default=200, help="default: %(default)s")
     operator.set_defaults(run=lambda options: operator_bench.run(options.deployments))
+    datapath = commands.add_parser("datapath", help=datapath_bench.__doc__)
+    datapath.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    datapath.add_argument("--seconds", type=float, default=2.0, help="of each cell in each round; default: %(default)s")
+    datapath.add_argument("--quick", action="store_true", help="two cells, once")
+    datapath.add_argument("--plot", type=Path, help="an SVG to write")
+    datapath.set_defaults(
+        run=lambda o: datapath_bench.run(1 if o.quick else o.rounds, o.seconds, quick=o.quick, plot=o.plot)
+    )
     options = parser.parse_args(arguments)
     code: int = options.run(options)
     return code

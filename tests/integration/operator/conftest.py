@@ -47,6 +47,15 @@ def bare_world(start_control_plane: Callable[[], ControlPlane], tmp_path_factory
 
 
 @pytest.fixture
+def own_world(bare_world: World) -> World:
+    """A cluster of its own, with all that a deployment needs but an operator."""
+    bare_world.plane.install_cert_manager()
+    bare_world.plane.create_storage_class()
+    bare_world.plane.kubectl.apply(surroundings())
+    return bare_world
+
+
+@pytest.fixture
 def scratch(tmp_path: Path) -> Path:
     """A directory for kubeconfigs."""
     return tmp_path

@@ -10,7 +10,7 @@ from cloister import names
 from tests.cluster import ControlPlane
 from tests.cluster.processes import ProcessTable
 from tests.installed import operator_kubeconfig, start_operator, stop_operator
-from tests.integration.operator.world import World, full, minimal, surroundings, until
+from tests.integration.operator.world import World, full, minimal, until
 
 LEASE = ("Lease", "cloister-system", "cloister")
 
@@ -105,12 +105,3 @@ def test_a_leader_that_loses_its_lease_ends(own_world: World) -> None:
     assert "lease lost" in plane.log("operator").read_text()
     assert holder(own_world) == "thief"
     ProcessTable(plane.directory).stop("operator", 0)
-
-
-@pytest.fixture
-def own_world(bare_world: World) -> World:
-    """A cluster of its own, with all that a deployment needs but an operator."""
-    bare_world.plane.install_cert_manager()
-    bare_world.plane.create_storage_class()
-    bare_world.plane.kubectl.apply(surroundings())
-    return bare_world

@@ -1,0 +1,3 @@
+module cloister.dev/tests/bench/datapath
+
+go 1.26.0
