@@ -3,8 +3,10 @@
 import ipaddress
 
 import pytest
+from pydantic import ValidationError
 
 from cloister.controller.addresses import ForbiddenAddressError, Reach
+from cloister.controller.settings import Settings
 
 FORBIDDEN = (
     "127.0.0.1", "127.8.9.10", "0.0.0.0", "::1", "::", "169.254.169.254", "169.254.170.2", "fe80::1", "fe80::1%eth0",
@@ -41,3 +43,13 @@ def test_what_an_administrator_allows_is_allowed_and_nothing_else() -> None:
     reach.check("a", "10.96.0.1")
     with pytest.raises(ForbiddenAddressError):
         reach.check("a", "169.254.169.254")
+
+
+def test_networks_come_from_the_environment_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().issuer_allowed_cidrs == ()
+    monkeypatch.setenv("CLOISTER_ISSUER_ALLOWED_CIDRS", "127.0.0.0/8, ::1/128")
+    assert list(map(str, Settings().issuer_allowed_cidrs)) == ["127.0.0.0/8", "::1/128"]
+    Settings().trust(()).reach.check("a", "127.0.0.1")
+    monkeypatch.setenv("CLOISTER_ISSUER_ALLOWED_CIDRS", "127.0.0.1/8")
+    with pytest.raises(ValidationError, match="not a valid IPv4 network"):
+        Settings()

@@ -49,6 +49,7 @@ _OFFLINE = {
     "LITELLM_MODE": "PRODUCTION",
     "NO_DOCS": "True",
     "DISABLE_ADMIN_UI": "True",
+    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # loopback, and one thing less that it has to do
     "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # it listens on loopback, for the benchmark alone
 }
 

@@ -122,7 +122,8 @@ def test_keys_that_cannot_be_used_admit_nobody(world: World, document: str | Non
     # Machines that speak for themselves are served all the same.
     gate: Key = ("ConfigMap", f"{name}-inference", "gate-inference")
     until(lambda: world.find(gate), "the gate is there")
-    assert "jwt_authn" not in world.get(gate)["data"]["listeners.json"]
+    for what in ("local_jwks", "person-0"):
+        assert what not in world.get(gate)["data"]["listeners.json"]
     world.delete((names.KIND, "", name))
 
 
