@@ -20,10 +20,10 @@ def main(arguments: list[str] | None = None) -> int:
     datapath = commands.add_parser("datapath", help=datapath_bench.__doc__)
     datapath.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     datapath.add_argument("--seconds", type=float, default=2.0, help="of each cell in each round; default: %(default)s")
-    datapath.add_argument("--quick", action="store_true", help="two cells, once")
+    datapath.add_argument("--quick", action="store_true", help="three cells, once: does every path work?")
     datapath.add_argument("--plot", type=Path, help="an SVG to write")
     datapath.set_defaults(
-        run=lambda o: datapath_bench.run(1 if o.quick else o.rounds, o.seconds, quick=o.quick, plot=o.plot)
+        run=lambda o: datapath_bench.run(1 if o.quick else o.rounds, o.seconds, quick=o.quick, image=o.plot)
     )
     options = parser.parse_args(arguments)
     code: int = options.run(options)

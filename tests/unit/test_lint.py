@@ -65,7 +65,11 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         "spec.identity.users.rules[0].managedDevice",
         {"spec.identity.users.rules": [rule_for_people(managedDevice=False, countries=["DE"])]},
     ),
-    "CL108": ({}, "spec.identity.users.maxSessionAge", {"spec.identity.users.maxSessionAge": "8h"}),
+    "CL108": (
+        {"spec.identity.users.maxSessionAge": REMOVED},
+        "spec.identity.users.maxSessionAge",
+        {"spec.identity.users.maxSessionAge": "8h"},
+    ),
     "CL201": ({"spec.inference.clients[1].apis": []}, "spec.inference.clients[1].apis", {}),
     "CL202": ({"spec.inference.clients": []}, "spec.inference.clients", {}),
     "CL203": (

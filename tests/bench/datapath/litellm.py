@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path as File
 
+from tests.bench.datapath.figures import LITELLM
 from tests.bench.datapath.paths import Path
 from tests.cluster.catalogue import cache_root
 from tests.cluster.ports import answers, choosing, free
@@ -49,7 +50,6 @@ _OFFLINE = {
     "LITELLM_MODE": "PRODUCTION",
     "NO_DOCS": "True",
     "DISABLE_ADMIN_UI": "True",
-    "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # loopback, and one thing less that it has to do
     "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # it listens on loopback, for the benchmark alone
 }
 
@@ -105,4 +105,4 @@ def proxy(table: ProcessTable, folder: File, model: str) -> Iterator[tuple[Path,
         "litellm", [*command, "--port", str(port), "--num_workers", "1"], env={**_OFFLINE, "DATAPATH_LOG": str(log)}
     )
     table.wait_ready("litellm", lambda: answers(port), timeout=180)
-    yield Path(f"LiteLLM {version()}", f"tcp:127.0.0.1:{port}", (identity,)), log
+    yield Path(LITELLM, f"tcp:127.0.0.1:{port}", (identity,)), log

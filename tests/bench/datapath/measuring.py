@@ -70,9 +70,7 @@ def measure(path: Path, workload: Workload, timing: Timing) -> Sample:
             load.kill()
     if began is None or ended is None or not results:
         raise PathError(f"{path.name}, {workload.name}: {complaint.strip()}")
-    return Sample(
-        cpu=ended - began, **{name: value or [] if value is None else value for name, value in _read(results)}
-    )
+    return Sample(cpu=ended - began, **{name: [] if value is None else value for name, value in _read(results)})
 
 
 def _read(results: str) -> Iterable[tuple[str, Any]]:

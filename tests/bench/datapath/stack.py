@@ -12,6 +12,7 @@ from tests.auditor.running import MACHINE as MACHINE_HEADERS
 from tests.auditor.store import storing
 from tests.bench.datapath import gates, litellm
 from tests.bench.datapath.deployment import FRONTEND, MACHINE, Deployed
+from tests.bench.datapath.figures import ALONE, BARE, BOTH, DIRECT, PERSON
 from tests.bench.datapath.paths import Path
 from tests.bench.datapath.program import program
 from tests.cluster.ports import answers, choosing, free
@@ -31,7 +32,7 @@ def stack(folder: File) -> Iterator[list[Path]]:
             table.wait_ready("model", lambda: answers(port))
         running.enter_context(storing(folder / "store.sock"))
         yield [
-            Path("direct", f"tcp:127.0.0.1:{port}"),
+            Path(DIRECT, f"tcp:127.0.0.1:{port}"),
             _bare(running, table, deployed, port),
             _auditor_alone(table, deployed, folder, port),
             *_gate_and_auditor(running, table, deployed, folder, port),
@@ -43,13 +44,13 @@ def _bare(running: ExitStack, table: ProcessTable, deployed: Deployed, port: int
     files = gates.bare(deployed.gate_files(), port)
     mounted, identity = running.enter_context(gates.gate(table, "envoy-bare", deployed, files))
     client = gates.client(mounted, deployed, deployed.authority.issue(MACHINE), "machine")
-    return Path("bare Envoy hop", f"tcp:127.0.0.1:{mounted.ports[8443]}", (identity,), tls=client)
+    return Path(BARE, f"tcp:127.0.0.1:{mounted.ports[8443]}", (identity,), tls=client)
 
 
 def _auditor_alone(table: ProcessTable, deployed: Deployed, folder: File, port: int) -> Path:
     listen = str(folder / "alone.sock")
     identity = _auditor(table, "auditor-alone", deployed, folder, listen, port)
-    return Path("auditor alone", f"unix:{listen}", (identity,), headers=MACHINE_HEADERS)
+    return Path(ALONE, f"unix:{listen}", (identity,), headers=MACHINE_HEADERS)
 
 
 def _gate_and_auditor(
@@ -60,9 +61,9 @@ def _gate_and_auditor(
     address, processes = f"tcp:127.0.0.1:{mounted.ports[8443]}", (gate, auditor)
     machine = gates.client(mounted, deployed, deployed.authority.issue(MACHINE), "machine")
     frontend = gates.client(mounted, deployed, deployed.authority.issue(FRONTEND), "frontend")
-    yield Path("gate + auditor", address, processes, tls=machine)
+    yield Path(BOTH, address, processes, tls=machine)
     token = {"authorization": f"Bearer {deployed.token()}"}
-    yield Path("gate + auditor, a person", address, processes, headers=token, tls=frontend)
+    yield Path(PERSON, address, processes, headers=token, tls=frontend)
 
 
 def _auditor(table: ProcessTable, name: str, deployed: Deployed, folder: File, listen: str, port: int) -> Identity:
