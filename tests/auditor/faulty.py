@@ -5,6 +5,7 @@ The program itself knows nothing of this: what is wrapped here are its functions
 
 import asyncio
 import errno
+import itertools
 import os
 import random
 import signal
@@ -27,11 +28,14 @@ Fault = Callable[[], None]
 
 
 def strike(name: str, chance: float) -> Fault:
-    """Kills or stops this process with some probability."""
+    """Kills or stops this process, at the latest after 1 / ``chance`` calls, so that it does happen."""
     number = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[name]
+    calls = itertools.count(1)
+    at = [random.randint(1, round(1 / chance))]
 
     def fault() -> None:
-        if random.random() < chance:
+        if (call := next(calls)) >= at[0]:
+            at[0] = call + random.randint(1, round(2 / chance))
             os.kill(os.getpid(), number)
 
     return fault

@@ -158,7 +158,7 @@ def healthy(auditor: Auditor) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("fault", ["kill", "stop"])
 def test_the_process_is_struck(fault: str, stage: str) -> None:
-    often = {"appended": 0.004, "synced": 0.004, "event": 0.002}.get(stage, 0.006)
+    often = {"appended": 0.006, "synced": 0.006, "event": 0.006}.get(stage, 0.008)
     with surroundings() as auditor:
         counts, answers = sweep(auditor, {"FAULT": fault, "STAGE": stage, "CHANCE": str(often)})
         assert counts[fault == "stop"] > 0, "no fault happened, so nothing was tested"
