@@ -158,14 +158,14 @@ def healthy(auditor: Auditor) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("fault", ["kill", "stop"])
 def test_the_process_is_struck(fault: str, stage: str) -> None:
-    often = {"appended": 0.006, "synced": 0.006, "event": 0.006}.get(stage, 0.008)
+    often = {"appended": 0.002, "synced": 0.002}.get(stage, 0.003)
     with surroundings() as auditor:
         counts, answers = sweep(auditor, {"FAULT": fault, "STAGE": stage, "CHANCE": str(often)})
         assert counts[fault == "stop"] > 0, "no fault happened, so nothing was tested"
         check(auditor, answers)
         healthy(auditor)
         complete = sum(received[0].complete for received in answers.values())
-        assert complete > REQUESTS / 4, "most callers were answered all the same"
+        assert complete > REQUESTS / 10, "many callers were answered all the same"
 
 
 @pytest.mark.timeout(600)

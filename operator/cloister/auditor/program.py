@@ -37,7 +37,7 @@ _log = structlog.get_logger()
 
 async def run(config: sidecar.Auditor) -> None:
     """Serves until SIGTERM or SIGINT."""
-    ending = asyncio.Event()
+    ending, listening = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
@@ -58,6 +58,8 @@ async def run(config: sidecar.Auditor) -> None:
     def unready() -> str | None:
         if ending.is_set():
             return "it is ending"
+        if not listening.is_set():
+            return "it is not listening yet"
         if recorder.error:
             return f"nothing can be recorded: {recorder.error}"
         return None if revocations.known else "the list of revoked sign-ins can't be read"
@@ -85,6 +87,7 @@ async def run(config: sidecar.Auditor) -> None:
                 stats=stats,
             )
             server = await _listen(Path(config.listen), Inspector(means), connections)
+        listening.set()
         _log.info("serving", deployment=config.deployment, component=config.component)
         await ending.wait()
         _log.info("ending", under_way=sum(connection.busy for connection in connections))
