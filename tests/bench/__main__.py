@@ -22,12 +22,18 @@ def main(arguments: list[str] | None = None) -> int:
     datapath.add_argument("--seconds", type=float, default=2.0, help="of each cell in each round; default: %(default)s")
     datapath.add_argument("--quick", action="store_true", help="three cells, once: does every path work?")
     datapath.add_argument("--plot", type=Path, help="an SVG to write")
-    datapath.set_defaults(
-        run=lambda o: datapath_bench.run(1 if o.quick else o.rounds, o.seconds, quick=o.quick, image=o.plot)
-    )
+    datapath.add_argument("--without-litellm", action="store_true", help="needs no package from PyPI")
+    datapath.set_defaults(run=_datapath)
     options = parser.parse_args(arguments)
     code: int = options.run(options)
     return code
+
+
+def _datapath(options: argparse.Namespace) -> int:
+    rounds = 1 if options.quick else options.rounds
+    return datapath_bench.run(
+        rounds, options.seconds, quick=options.quick, others=not options.without_litellm, image=options.plot
+    )
 
 
 if __name__ == "__main__":

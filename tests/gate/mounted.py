@@ -99,10 +99,10 @@ class Mounted:
         return value
 
     def validate(self, files: Mapping[str, Mapping[str, Any]]) -> subprocess.CompletedProcess[str]:
-        """Ask Envoy. It validates no file that the bootstrap only names, so all become one static bootstrap."""
+        """Ask Envoy. It validates no file that another only names, so all become one static bootstrap."""
         bootstrap = {key: value for key, value in files["envoy.json"].items() if key != "dynamic_resources"}
         bootstrap["static_resources"] = {
-            "listeners": _untyped(files["listeners.json"]),
+            "listeners": _untyped(_inlined(files["listeners.json"], files)),
             "clusters": _untyped(files["clusters.json"]),
         }
         self.configure({**files, "static.json": bootstrap})
@@ -114,6 +114,25 @@ class Mounted:
             check=False,
             timeout=60,
         )
+
+
+def _inlined(value: Any, files: Mapping[str, Mapping[str, Any]]) -> Any:
+    """Listeners with the filters and routes that they name."""
+    match value:
+        case {"name": str(name), "config_discovery": {"type_urls": list(kinds)}}:
+            (found,) = files[f"{name}.json"]["resources"]
+            assert found["typed_config"]["@type"] in kinds, f"Envoy would refuse {name}.json"
+            return {"name": found["name"], "typed_config": found["typed_config"]}
+        case {"rds": {"route_config_name": str(name)}, **rest}:
+            (found,) = files["routes.json"]["resources"]
+            assert found["name"] == name, "Envoy would wait for routes of another name"
+            routes = {key: item for key, item in found.items() if key != "@type"} | {"validate_clusters": False}
+            return {"route_config": routes, **{key: _inlined(item, files) for key, item in rest.items()}}
+        case dict():
+            return {key: _inlined(item, files) for key, item in value.items()}
+        case list():
+            return [_inlined(item, files) for item in value]
+    return value
 
 
 def _untyped(file: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -223,10 +223,8 @@ class TestHeaders:
         seen = gate.auditor.last().headers
         ours = {name: value for name, value in seen.items() if name.startswith(sidecar.HEADER_PREFIX)}
         assert ours == {sidecar.PEER_HEADER: NIGHTLY, sidecar.API_HEADER: "chat"}
-        assert seen.get("x-forwarded-client-cert", "").endswith(f"URI={NIGHTLY}")
-        for name in ("authorization", "cookie", "forwarded", "x-http-method-override", "x-original-url"):
-            assert name not in seen
-        assert not [name for name in seen if name.startswith("x-envoy-")]
+        told = {"host", "content-length", "accept-encoding", "x-request-id", "x-forwarded-proto"}
+        assert seen.keys() - ours.keys() == told
         assert "1.2.3.4" not in json.dumps(seen)
 
     def test_a_persons_own_are_replaced(self, gate: Gate, frontend: ssl.SSLContext) -> None:
@@ -243,11 +241,11 @@ class TestHeaders:
         assert gate.auditor.last().headers["x-request-id"] == wanted
         assert reply.headers["x-request-id"] == wanted
 
-    def test_logs_hold_no_token_and_no_query(self, gate: Gate, frontend: ssl.SSLContext) -> None:
-        token = PROVIDER.token(sub="mallory-in-the-log")
-        gate.ask(frontend, path=f"{CHAT}?secret=query-in-the-log", headers=bearer(token), body=b"body-in-the-log")
-        gate.ask(frontend, headers=bearer(token), body=b"body-in-the-log")
-        until(lambda: len(gate.logged(peer=FRONTEND, status=200, path=CHAT)) > 0, "the access log")
+    def test_a_refusal_is_logged_without_token_query_or_body(self, gate: Gate, frontend: ssl.SSLContext) -> None:
+        token = PROVIDER.token(sub="mallory-in-the-log", roles=["stranger"])
+        for path in (CHAT, f"{CHAT}?secret=query-in-the-log"):
+            assert gate.ask(frontend, path=path, headers=bearer(token), body=b"body-in-the-log").status == 403
+        until(lambda: len(gate.logged(peer=FRONTEND, status=403, path=CHAT)) > 1, "the access log")
         for hidden in (token, "query-in-the-log", "body-in-the-log", "mallory-in-the-log"):
             assert hidden not in gate.log()
 

@@ -44,6 +44,13 @@ def filters(found: dict[str, Any]) -> list[dict[str, Any]]:
     return chain
 
 
+def rule(files: dict[str, Any], name: str) -> dict[str, Any]:
+    """The configuration of a filter that lies in a file of its own."""
+    (found,) = files[f"{name}.json"]["resources"]
+    config: dict[str, Any] = found["typed_config"]
+    return config
+
+
 def nodes(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         yield value
@@ -91,13 +98,15 @@ def test_envoy_accepts_whatever_is_valid(
         assert answer.returncode == 0, f"{component}: {answer.stderr[-2000:]}"
 
 
-def test_envoy_refuses_what_it_does_not_know(mounted: Mounted) -> None:
+@pytest.mark.parametrize("file", ["listeners.json", "routes.json", "admission.json"])
+def test_envoy_refuses_what_it_does_not_know(file: str, mounted: Mounted) -> None:
     """Otherwise the test above would prove nothing."""
     files = gate_files(SUPPORT_BOT, Component.INFERENCE, Facts())
-    found = listener(files, "ingress")
-    assert found
-    filters(found)[0]["typed_config"]["rulez"] = {}
-    assert mounted.validate(files).returncode != 0
+    found = files[file]["resources"][0]
+    found.get("typed_config", found)["nonsense"] = {}
+    answer = mounted.validate(files)
+    assert answer.returncode != 0
+    assert "nonsense" in answer.stderr
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -116,8 +125,13 @@ def test_each_component_has_one_config_map_in_its_own_zone(kind: str) -> None:
         for component in components(KINDS[kind])
     ]
     assert [(one["metadata"]["name"], one["metadata"]["namespace"]) for one in made] == expected
-    for one in made:
-        assert set(one["data"]) == {"envoy.json", "listeners.json", "clusters.json", "leaf.json", "bundle.json"}
+    always = {"envoy.json", "listeners.json", "clusters.json", "leaf.json", "bundle.json"}
+    entered = {"admission.json", "routes.json"}
+    persons = {"token.json", "second-factor.json", "person.json"}
+    for component, one in zip(components(KINDS[kind]), made, strict=True):
+        incoming = any(flow.target.component is component for flow in flows(KINDS[kind]))
+        asked = persons if component is Component.INFERENCE and incoming else set()
+        assert set(one["data"]) == always | (entered if incoming else set()) | asked
         assert all(json.loads(text) for text in one["data"].values())
 
 
@@ -125,7 +139,8 @@ def test_each_component_has_one_config_map_in_its_own_zone(kind: str) -> None:
 def test_ingress_knows_exactly_the_sources_of_its_flows(kind: str) -> None:
     for component in components(KINDS[kind]):
         sources = {flow.source.identity for flow in flows(KINDS[kind]) if flow.target.component is component}
-        found = listener(gate_files(KINDS[kind], component, FACTS["all facts"]), "ingress")
+        files = gate_files(KINDS[kind], component, FACTS["all facts"])
+        found = listener(files, "ingress")
         if not sources:
             assert found is None
             continue
@@ -134,7 +149,8 @@ def test_ingress_knows_exactly_the_sources_of_its_flows(kind: str) -> None:
         assert context["require_client_certificate"] is True
         validation = context["common_tls_context"]["combined_validation_context"]["default_validation_context"]
         assert {san["matcher"]["exact"] for san in validation["match_typed_subject_alt_names"]} == sources
-        principals = [node["principal_name"] for node in nodes(found) if "principal_name" in node]
+        principals = [node["principal_name"] for node in nodes(files) if "principal_name" in node]
+        assert principals
         assert all(set(principal) == {"exact"} for principal in principals)
         assert {principal["exact"] for principal in principals} <= sources
 
@@ -151,8 +167,10 @@ def test_tls_is_1_2_at_least_and_1_3_between_gates() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_nobody_is_admitted_without_an_identity(kind: str) -> None:
     for component in components(KINDS[kind]):
-        if found := listener(gate_files(KINDS[kind], component, FACTS["all facts"]), "ingress"):
-            first = filters(found)[0]["typed_config"]
+        files = gate_files(KINDS[kind], component, FACTS["all facts"])
+        if found := listener(files, "ingress"):
+            assert filters(found)[0]["name"] == "admission"
+            first = rule(files, "admission")
             assert first["rules"]["action"] == "ALLOW"
             for policy in first["rules"]["policies"].values():
                 assert not any("any" in node for node in nodes(policy))
@@ -187,11 +205,8 @@ def test_an_address_that_is_not_known_is_no_endpoint() -> None:
 
 @pytest.mark.parametrize("known", [Facts(), Facts(jwks="{}"), Facts(jwks="not JSON"), FACTS["broken keys"]])
 def test_without_keys_no_person_is_admitted(known: Facts) -> None:
-    found = listener(gate_files(SUPPORT_BOT, Component.INFERENCE, known), "ingress")
-    assert found
-    chain = filters(found)
-    assert not [one for one in chain if one["name"] == "envoy.filters.http.jwt_authn"]
-    _, persons = (one["typed_config"]["rules"] for one in chain if one["name"] == "envoy.filters.http.rbac")
+    files = gate_files(SUPPORT_BOT, Component.INFERENCE, known)
+    persons = rule(files, "person")["rules"]
     assert persons["action"] == "ALLOW"
     assert set(persons["policies"]) == {"machines"}
     admitted = [node["exact"] for node in nodes(persons["policies"]) if "exact" in node]
@@ -202,12 +217,13 @@ def test_the_order_of_the_filters_is_that_of_trust() -> None:
     found = listener(gate_files(SUPPORT_BOT, Component.INFERENCE, FACTS["all facts"]), "ingress")
     assert found
     assert [one["name"].removeprefix("envoy.filters.http.") for one in filters(found)] == [
-        "rbac",  # machine, method, path
-        "jwt_authn",
-        "rbac",  # second factor
-        "rbac",  # the person's rule
+        "admission",  # machine, method, path
+        "token",
+        "second-factor",
+        "person",  # the rule that admits
         "local_ratelimit",
         "buffer",
+        "header_mutation",  # of the reply
         "router",
     ]
 
@@ -228,18 +244,26 @@ def test_only_clusters_and_listeners_follow_the_facts() -> None:
     """The bootstrap is read once: a change of it replaces pods, a change of the rest does not."""
     first = gate_files(SUPPORT_BOT, Component.INFERENCE, Facts())
     second = gate_files(SUPPORT_BOT, Component.INFERENCE, FACTS["all facts"])
-    assert {name for name in first if first[name] != second[name]} == {"listeners.json", "clusters.json"}
+    changed = {name for name in first if first[name] != second[name]}
+    assert changed == {"clusters.json", "token.json", "second-factor.json", "person.json"}
 
 
-def test_a_new_client_changes_the_listeners_alone() -> None:
+def test_new_keys_change_the_token_alone() -> None:
+    """No listener: a reply that is under way is not cut for it."""
+    first = gate_files(SUPPORT_BOT, Component.INFERENCE, FACTS["all facts"])
+    second = gate_files(SUPPORT_BOT, Component.INFERENCE, replace(FACTS["all facts"], jwks=Provider().jwks()))
+    assert {name for name in first if first[name] != second[name]} == {"token.json"}
+
+
+def test_a_new_client_changes_no_bootstrap_and_no_other_way() -> None:
     spec = example("support-bot")
     spec["inference"]["clients"].append({"namespace": "new", "serviceAccount": "one", "apis": ["chat"]})
     first = gate_files(SUPPORT_BOT, Component.INFERENCE, FACTS["all facts"])
     second = gate_files(deployment(spec), Component.INFERENCE, FACTS["all facts"])
-    assert {name for name in first if first[name] != second[name]} == {"listeners.json"}
+    changed = {name for name in first if first[name] != second[name]}
+    assert changed == {"admission.json", "listeners.json", "person.json", "routes.json", "second-factor.json"}
 
 
 def test_nothing_of_a_token_is_written_into_envoys_format_language() -> None:
-    found = listener(gate_files(KINDS["odd claims"], Component.INFERENCE, FACTS["all facts"]), "ingress")
-    assert found
-    assert not [text for text in texts(found) if "DYNAMIC_METADATA" in text]
+    files = gate_files(KINDS["odd claims"], Component.INFERENCE, FACTS["all facts"])
+    assert not [text for text in texts(files) if "DYNAMIC_METADATA" in text]

@@ -23,6 +23,8 @@ from cloister.controls import Family
 from cloister.spec import LLMDeployment, Users
 from cloister.zones import Component, Zone
 
+_KEYS = "local_jwks"
+"""Where a gate's token provider has its keys, whatever file that is in."""
 _FIRST_SECONDS = 2.0
 """How long a pass waits for the first answer of a source. A later one wakes the deployment."""
 
@@ -128,10 +130,12 @@ class People:
 
     def _rendered_keys(self, name: str, issuer: str) -> jwks.KeySet | None:
         """The keys of this issuer that the gate goes by now."""
-        text = self._rendered(name, names.gate_config(Component.INFERENCE), "listeners.json")
+        texts = [
+            text for text in self._rendered(name, names.gate_config(Component.INFERENCE)).values() if _KEYS in text
+        ]
         try:
-            found = [one for one in _providers(json.loads(text or "null")) if one.get("issuer") == issuer]
-            return jwks.read(found[0]["local_jwks"]["inline_string"]) if found else None
+            found = [one for text in texts for one in _providers(json.loads(text)) if one.get("issuer") == issuer]
+            return jwks.read(found[0][_KEYS]["inline_string"]) if found else None
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError, jwks.NoJwksError):
             return None  # somebody else's doing: the source will tell
 
@@ -160,22 +164,21 @@ class People:
 
     def _rendered_revocations(self, name: str) -> str | None:
         """The list that the auditor goes by now."""
-        text = self._rendered(name, names.REVOCATIONS, sidecar.REVOCATIONS.rsplit("/", 1)[1])
+        text = self._rendered(name, names.REVOCATIONS).get(sidecar.REVOCATIONS.rsplit("/", 1)[1])
         try:
             return sidecar.Revocations.model_validate_json(text).model_dump_json() if text else None
         except ValueError:
             return None
 
-    def _rendered(self, name: str, config_map: str, file: str) -> str | None:
+    def _rendered(self, name: str, config_map: str) -> dict[str, str]:
         found = self._observed.get(("ConfigMap", names.namespace(name, Zone.INFERENCE), config_map))
-        text = ((found or {}).get("data") or {}).get(file)
-        return str(text) if text else None
+        return (found or {}).get("data") or {}
 
 
 def _providers(node: Any) -> Iterator[dict[str, Any]]:
     """Every token provider (Envoy's jwt_authn) in a gate's configuration."""
     if isinstance(node, dict):
-        if "local_jwks" in node:
+        if _KEYS in node:
             yield node
         for child in node.values():
             yield from _providers(child)

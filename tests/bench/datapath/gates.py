@@ -45,10 +45,10 @@ def bare(files: Files, model_port: int) -> dict[str, Any]:
     """The gate's own files with no filter but the router, one route, no access log, and the model behind it."""
     changed: dict[str, Any] = copy.deepcopy(dict(files))
     ingress = next(one for one in changed["listeners.json"]["resources"] if one["name"] == "ingress")
-    ingress.pop("access_log")
+    ingress.pop("access_log", None)
     manager = ingress["filter_chains"][0]["filters"][0]["typed_config"]
-    for option in ("early_header_mutation_extensions", "access_log", "local_reply_config"):
-        manager.pop(option)
+    for option in ("early_header_mutation_extensions", "access_log", "local_reply_config", "rds"):
+        manager.pop(option, None)
     manager["http_filters"] = manager["http_filters"][-1:]
     route = {"match": {"prefix": "/"}, "route": {"cluster": "auditor", "timeout": "3600s"}}
     manager["route_config"] = {

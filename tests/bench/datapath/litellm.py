@@ -4,8 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path as File
 
 from tests.bench.datapath.figures import LITELLM
@@ -82,9 +80,8 @@ def _make(home: File, python: File) -> None:
             raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
 
 
-@contextmanager
-def proxy(table: ProcessTable, folder: File, model: str) -> Iterator[tuple[Path, File]]:
-    """The proxy before a model server at `<host>:<port>`, and the file to which the callback writes."""
+def proxy(table: ProcessTable, folder: File, model: str) -> Path:
+    """The proxy before a model server at `<host>:<port>`: one worker, no database, no keys."""
     folder.mkdir()
     (folder / "callback.py").write_text(_CALLBACK)
     config = folder / "config.yaml"
@@ -105,4 +102,4 @@ def proxy(table: ProcessTable, folder: File, model: str) -> Iterator[tuple[Path,
         "litellm", [*command, "--port", str(port), "--num_workers", "1"], env={**_OFFLINE, "DATAPATH_LOG": str(log)}
     )
     table.wait_ready("litellm", lambda: answers(port), timeout=180)
-    yield Path(LITELLM, f"tcp:127.0.0.1:{port}", (identity,)), log
+    return Path(LITELLM, f"tcp:127.0.0.1:{port}", (identity,))

@@ -4,12 +4,13 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path as File
 
 from cloister import sidecar
 from cloister.sealing import generate
+from cloister.zones import GATE_PORT
 from tests.auditor.running import MACHINE as MACHINE_HEADERS
-from tests.auditor.store import storing
 from tests.bench.datapath import gates, litellm
 from tests.bench.datapath.deployment import FRONTEND, MACHINE, Deployed
 from tests.bench.datapath.figures import ALONE, BARE, BOTH, DIRECT, PERSON
@@ -17,68 +18,86 @@ from tests.bench.datapath.paths import Path
 from tests.bench.datapath.program import program
 from tests.cluster.ports import answers, choosing, free
 from tests.cluster.processes import Identity, ProcessTable
+from tests.gate.mounted import directory
 
 
 @contextmanager
-def stack(folder: File) -> Iterator[list[Path]]:
-    """Every path, ready. ``folder`` is on the disk that the journals are to be measured with."""
-    table = ProcessTable(folder)
-    deployed = Deployed()
+def stack(folder: File, *, others: bool = True) -> Iterator[list[Path]]:
+    """Every path, ready. ``folder`` is on the disk that the journals are to be measured with; without ``others``
+    LiteLLM is left out."""
     with ExitStack() as running:
+        table = ProcessTable(folder)
         running.callback(table.stop_all)
+        started = _Stack(table, running, folder, running.enter_context(directory()))
+        paths = [
+            Path(DIRECT, f"tcp:{started.model()}"),
+            started.bare(),
+            started.auditor_alone(),
+            *started.gate_and_auditor(),
+        ]
+        if others:
+            paths.append(litellm.proxy(table, folder / "litellm", started.address))
+        yield paths
+
+
+@dataclass
+class _Stack:
+    table: ProcessTable
+    running: ExitStack
+    folder: File
+    sockets: File
+    """Short enough for the 108 characters that a unix socket's path may have."""
+    deployed: Deployed = field(default_factory=Deployed)
+    address: str = ""
+    """Of the model server."""
+
+    def model(self) -> str:
+        """The model server. It stands for the store as well, to which the journals' sealed segments go."""
         with choosing():
             port = free(["model"])["model"]
-            table.start("model", [program(), "model", f"tcp:127.0.0.1:{port}"])
-            table.wait_ready("model", lambda: answers(port))
-        running.enter_context(storing(folder / "store.sock"))
-        yield [
-            Path(DIRECT, f"tcp:127.0.0.1:{port}"),
-            _bare(running, table, deployed, port),
-            _auditor_alone(table, deployed, folder, port),
-            *_gate_and_auditor(running, table, deployed, folder, port),
-            running.enter_context(litellm.proxy(table, folder / "litellm", f"127.0.0.1:{port}"))[0],
-        ]
+            self.table.start("model", [program(), "model", f"tcp:127.0.0.1:{port}", f"unix:{self._store}"])
+            self.table.wait_ready("model", lambda: answers(port))
+        self.address = f"127.0.0.1:{port}"
+        return self.address
 
+    def bare(self) -> Path:
+        files = gates.bare(self.deployed.gate_files(), int(self.address.rpartition(":")[2]))
+        mounted, identity = self.running.enter_context(gates.gate(self.table, "envoy-bare", self.deployed, files))
+        client = gates.client(mounted, self.deployed, self.deployed.authority.issue(MACHINE), "machine")
+        return Path(BARE, f"tcp:127.0.0.1:{mounted.ports[GATE_PORT]}", (identity,), tls=client)
 
-def _bare(running: ExitStack, table: ProcessTable, deployed: Deployed, port: int) -> Path:
-    files = gates.bare(deployed.gate_files(), port)
-    mounted, identity = running.enter_context(gates.gate(table, "envoy-bare", deployed, files))
-    client = gates.client(mounted, deployed, deployed.authority.issue(MACHINE), "machine")
-    return Path(BARE, f"tcp:127.0.0.1:{mounted.ports[8443]}", (identity,), tls=client)
+    def auditor_alone(self) -> Path:
+        listen = str(self.sockets / "alone.sock")
+        return Path(ALONE, f"unix:{listen}", (self._auditor("auditor-alone", listen),), headers=MACHINE_HEADERS)
 
+    def gate_and_auditor(self) -> Iterator[Path]:
+        files = self.deployed.gate_files()
+        mounted, gate = self.running.enter_context(gates.gate(self.table, "gate", self.deployed, files))
+        auditor = self._auditor("auditor", mounted.path(sidecar.AUDITOR_SOCKET))
+        address, processes = f"tcp:127.0.0.1:{mounted.ports[GATE_PORT]}", (gate, auditor)
+        machine = gates.client(mounted, self.deployed, self.deployed.authority.issue(MACHINE), "machine")
+        frontend = gates.client(mounted, self.deployed, self.deployed.authority.issue(FRONTEND), "frontend")
+        yield Path(BOTH, address, processes, tls=machine)
+        token = {"authorization": f"Bearer {self.deployed.token()}"}
+        yield Path(PERSON, address, processes, headers=token, tls=frontend)
 
-def _auditor_alone(table: ProcessTable, deployed: Deployed, folder: File, port: int) -> Path:
-    listen = str(folder / "alone.sock")
-    identity = _auditor(table, "auditor-alone", deployed, folder, listen, port)
-    return Path(ALONE, f"unix:{listen}", (identity,), headers=MACHINE_HEADERS)
+    def _auditor(self, name: str, listen: str) -> Identity:
+        """Started as the pod does, on what is rendered; only paths, ports and the recipient are others."""
+        config = self.deployed.auditor().model_dump(mode="json", exclude_none=True)
+        home = self.folder / name
+        home.mkdir()
+        with choosing():
+            ports = free(["health_port", "metrics_port"])
+        config |= {"listen": listen, **ports, "upstream": {"kind": "http", "address": self.address}}
+        config["journal"] |= {"directory": str(home / "journal"), "upstream": f"unix:{self._store}"}
+        config["journal"] |= {"recipients": [str(generate().public)]}
+        config["people"].pop("revocations", None)
+        path = home / "auditor.json"
+        path.write_text(json.dumps(config))
+        identity = self.table.start(name, [sys.executable, "-m", "cloister.auditor", path])
+        self.table.wait_ready(name, lambda: answers(ports["health_port"]) and File(listen).exists())
+        return identity
 
-
-def _gate_and_auditor(
-    running: ExitStack, table: ProcessTable, deployed: Deployed, folder: File, port: int
-) -> Iterator[Path]:
-    mounted, gate = running.enter_context(gates.gate(table, "gate", deployed, deployed.gate_files()))
-    auditor = _auditor(table, "auditor", deployed, folder, mounted.path(sidecar.AUDITOR_SOCKET), port)
-    address, processes = f"tcp:127.0.0.1:{mounted.ports[8443]}", (gate, auditor)
-    machine = gates.client(mounted, deployed, deployed.authority.issue(MACHINE), "machine")
-    frontend = gates.client(mounted, deployed, deployed.authority.issue(FRONTEND), "frontend")
-    yield Path(BOTH, address, processes, tls=machine)
-    token = {"authorization": f"Bearer {deployed.token()}"}
-    yield Path(PERSON, address, processes, headers=token, tls=frontend)
-
-
-def _auditor(table: ProcessTable, name: str, deployed: Deployed, folder: File, listen: str, port: int) -> Identity:
-    """Started as the pod does, on what is rendered; only paths, ports and the recipient are others."""
-    config = deployed.auditor().model_dump(mode="json", exclude_none=True)
-    with choosing():
-        ports = free(["health_port", "metrics_port"])
-    journal = {"directory": str(folder / name / "journal"), "upstream": f"unix:{folder / 'store.sock'}"}
-    config |= {"listen": listen, **ports}
-    config["upstream"] = {"kind": "http", "address": f"127.0.0.1:{port}"}
-    config["journal"] |= journal | {"recipients": [str(generate().public)]}
-    config["people"].pop("revocations", None)
-    (folder / name).mkdir()
-    path = folder / name / "auditor.json"
-    path.write_text(json.dumps(config))
-    identity = table.start(name, [sys.executable, "-m", "cloister.auditor", path])
-    table.wait_ready(name, lambda: answers(ports["health_port"]) and File(listen).exists())
-    return identity
+    @property
+    def _store(self) -> File:
+        return self.sockets / "store.sock"

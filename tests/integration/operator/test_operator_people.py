@@ -24,8 +24,8 @@ def config_map(name: str, **data: str) -> Object:
 
 def gate_keys(world: World, name: str) -> list[str]:
     """Ids of the keys that the inference gate verifies tokens with."""
-    gate = world.find(("ConfigMap", f"{name}-inference", "gate-inference"))
-    providers = _found(json.loads(gate["data"]["listeners.json"]) if gate else None, "local_jwks")
+    gate = world.find(("ConfigMap", f"{name}-inference", "gate-inference")) or {"data": {}}
+    providers = [one for text in gate["data"].values() for one in _found(json.loads(text), "local_jwks")]
     return sorted(key["kid"] for one in providers for key in json.loads(one["inline_string"])["keys"])
 
 

@@ -1,7 +1,9 @@
 """The gate: Envoy's configuration for each component, from the flows that end or begin there.
 
 A gate lets in what a flow grants and nothing else, and lets out what a flow grants and nothing else. It holds the
-pod's only key. Everything but the bootstrap is followed while Envoy runs: a new client restarts no pod.
+pod's only key. Everything but the bootstrap is followed while Envoy runs: a new client restarts no pod. Who may ask
+what lies in files apart from the listeners: a right or a signing key that is withdrawn ends with the next request of
+every connection, and no reply that is under way is cut.
 """
 
 from collections.abc import Iterator
@@ -35,10 +37,11 @@ def gate_files(deployment: LLMDeployment, component: Component, facts: Facts) ->
     incoming = tuple(flow for flow in declared if flow.target.component is component)
     outgoing = tuple(flow for flow in declared if flow.source.component is component)
     return {
+        **listeners.rules(deployment, component, incoming, facts.jwks),
         "envoy.json": bootstrap(deployment, component),
         "listeners.json": discovery(
             [
-                *listeners.ingress(deployment, component, incoming, facts.jwks),
+                *listeners.ingress(deployment, component, incoming),
                 *listeners.egress(deployment, outgoing),
                 listeners.health(),
                 listeners.metrics(),

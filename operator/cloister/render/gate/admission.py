@@ -10,8 +10,8 @@ from cloister import sidecar
 from cloister.flows import Flow, Grant
 from cloister.render.gate.xds import Object, exact, named
 
-_NAME = "envoy.filters.http.rbac"
-_FILTER = "envoy.extensions.filters.http.rbac.v3.RBAC"
+NAME = "admission"
+RBAC = "envoy.extensions.filters.http.rbac.v3.RBAC"
 
 
 def admission(flows: Iterable[Flow], *, anyone: bool = False) -> Object:
@@ -23,12 +23,12 @@ def admission(flows: Iterable[Flow], *, anyone: bool = False) -> Object:
                 "permissions": [permission(grant, store=_is_store(flow)) for grant in flow.grants],
                 "principals": [{"any": True} if anyone else _only(flow.source.identity)],
             }
-    return rbac(policies)
+    return rbac(NAME, policies)
 
 
-def rbac(policies: Object, *, action: str = "ALLOW") -> Object:
-    """An RBAC filter; with ALLOW and no policy it denies everything."""
-    return named(_NAME, _FILTER, rules={"action": action, "policies": policies})
+def rbac(name: str, policies: Object, *, action: str = "ALLOW") -> Object:
+    """An RBAC filter; with ALLOW and no policy it denies everything, with DENY and no policy nothing."""
+    return named(name, RBAC, rules={"action": action, "policies": policies})
 
 
 def machine(identity: str) -> Object:

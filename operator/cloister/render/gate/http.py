@@ -1,4 +1,4 @@
-"""How a gate speaks HTTP: strictly, with bounds on everything, and with a log of who asked what."""
+"""How a gate speaks HTTP: strictly, with bounds on everything, and with a log of what it refused."""
 
 from typing import Any
 
@@ -13,20 +13,27 @@ _STDOUT = "envoy.access_loggers.stdout"
 _REMOVED_PREFIXES = (sidecar.HEADER_PREFIX, "x-envoy-", "x-forwarded-", "x-http-method", "x-original-", "x-rewrite-")
 _REMOVED = ("forwarded", "x-real-ip", "proxy", "proxy-authorization", "cookie")
 
+# In a reply they would speak for the gate, or direct the caller's client (another origin for the prompt, a cookie) or
+# a proxy before it (nginx, "X-Accel-Redirect": an internal file).
+_REPLY_PREFIXES = (sidecar.HEADER_PREFIX, "x-envoy-", "x-ratelimit-", "x-accel-")
+_REPLY_NAMES = ("server", "x-powered-by", "set-cookie", "alt-svc", "location", "refresh", "x-sendfile")
+
 
 def manager(name: str, filters: list[Object], routes: Object, **options: Any) -> Object:
     """The filter chain of a listener: one HTTP connection manager."""
     router = named(
-        "envoy.filters.http.router", "envoy.extensions.filters.http.router.v3.Router", suppress_envoy_headers=True
+        "envoy.filters.http.router",
+        "envoy.extensions.filters.http.router.v3.Router",
+        suppress_envoy_headers=True,
+        # Counters a status code of a cluster, each looked up by name: the listener's own say the same.
+        dynamic_stats=False,
     )
     fields: Object = {
         "stat_prefix": name,
         "codec_type": "AUTO",
-        # Listeners and clusters are two files: one that names a new cluster may be read first. Were that an error,
-        # Envoy would keep the old listeners until the next change; so it is a 503 until the cluster is known.
-        "route_config": {"name": name, "validate_clusters": False, **routes},
+        **routes,
         "http_filters": [*filters, router],
-        "access_log": [_access_log(_REQUEST)],
+        "access_log": [_access_log(_REQUEST) | {"filter": _UNRECORDED}],
         # The path that is compared is the path that is forwarded; what can be read in two ways is refused
         # (Envoy documentation, "Configuring Envoy as an edge proxy").
         "normalize_path": True,
@@ -67,6 +74,23 @@ def manager(name: str, filters: list[Object], routes: Object, **options: Any) ->
     }
 
 
+def inline(routes: Object) -> Object:
+    """Routes that come with their listener."""
+    # Listeners and clusters are two files: one that names a new cluster may be read first. Were that an error,
+    # Envoy would keep the old listeners until the next change; so it is a 503 until the cluster is known.
+    return {"route_config": {"validate_clusters": False, **routes}}
+
+
+def reply_headers() -> Object:
+    """The filter, next to the router, that takes away what a model must not say to its callers and their proxies."""
+    removed = [{"remove_on_match": {"key_matcher": {"prefix": prefix}}} for prefix in _REPLY_PREFIXES]
+    return named(
+        "envoy.filters.http.header_mutation",
+        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+        mutations={"response_mutations": [*removed, *({"remove": name} for name in _REPLY_NAMES)]},
+    )
+
+
 def sanitised(*, peer: bool) -> Object:
     """Options that take away what a caller must not say. It happens before a route is chosen, so that routes can
     then go by who calls (Envoy documentation, "Early header mutation")."""
@@ -98,6 +122,19 @@ def connections() -> list[Object]:
     return [_access_log(_CONNECTION)]
 
 
+# What was answered is in the journal, sealed; here is what went no further, and what failed on the way.
+_UNRECORDED = {
+    "or_filter": {
+        "filters": [
+            {
+                "status_code_filter": {
+                    "comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "access_log.from_status"}}
+                }
+            },
+            {"response_flag_filter": {}},
+        ]
+    }
+}
 # No query, no body, no token and nobody's name: this log lies about unsealed.
 _REQUEST = {
     "time": "%START_TIME%",

@@ -5,11 +5,24 @@ from collections.abc import Iterator
 from cloister import names, sidecar
 from cloister.flows import Flow
 from cloister.render.gate import people, routes, tls
-from cloister.render.gate.admission import admission, rbac
+from cloister.render.gate.admission import NAME as ADMISSION
+from cloister.render.gate.admission import RBAC, admission, rbac
 from cloister.render.gate.clusters import target
-from cloister.render.gate.http import connections, manager, sanitised
+from cloister.render.gate.http import connections, inline, manager, reply_headers, sanitised
 from cloister.render.gate.limits import limits
-from cloister.render.gate.xds import ADMIN, AUDITOR, Object, named, pipe, tcp, typed
+from cloister.render.gate.xds import (
+    ADMIN,
+    AUDITOR,
+    Object,
+    discovery,
+    extension,
+    followed,
+    named,
+    pipe,
+    tcp,
+    typed,
+    watched,
+)
 from cloister.spec import LLMDeployment
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, Component
 
@@ -27,31 +40,47 @@ MAX_CONNECTION_SECONDS = 3600
 """A connection ends although it is in use, so that its certificate is looked at again; requests under way finish."""
 
 
-def ingress(
+def rules(
     deployment: LLMDeployment, component: Component, incoming: tuple[Flow, ...], jwks: str | None
-) -> Iterator[Object]:
+) -> dict[str, Object]:
+    """Who may ask what, file by file: the filters that decide it, and the routes."""
+    if not incoming:
+        return {}
+    filters = [admission(incoming)]
+    if not component.is_store:
+        filters += people.filters(deployment, incoming, jwks)
+    table = routes.ingress(incoming, AUDITOR, names.service_host(deployment.name, component))
+    return {
+        **{f"{one['name']}.json": extension(one) for one in filters},
+        "routes.json": discovery([typed("envoy.config.route.v3.RouteConfiguration", name="ingress", **table)]),
+    }
+
+
+def ingress(deployment: LLMDeployment, component: Component, incoming: tuple[Flow, ...]) -> Iterator[Object]:
     """The one port that is reached from other pods. Without a flow into the component there is none."""
     if not incoming:
         return
-    host = names.service_host(deployment.name, component)
-    filters = [admission(incoming)]
+    filters = [followed(ADMISSION, RBAC)]
     options: Object = sanitised(peer=True)
     if component.is_store:
         # An empty segment is part of an object's key, so it is refused and not merged away.
         options |= {"merge_slashes": False}
     else:
-        filters += [*people.filters(deployment, incoming, jwks), *limits(deployment)]
+        filters += [
+            followed(people.TOKEN, people.JWT, RBAC),
+            followed(people.SECOND_FACTOR, RBAC),
+            followed(people.PERSON, RBAC),
+            *limits(deployment),
+        ]
         options |= {"merge_slashes": True, "request_timeout": "60s", "stream_idle_timeout": "900s"}
         if users := deployment.spec.identity.users:
             options |= {"local_reply_config": people.step_up(users)}
     chain = manager(
         "ingress",
-        filters,
-        routes.ingress(incoming, AUDITOR, host),
+        [*filters, reply_headers()],
+        {"rds": {"route_config_name": "ingress", "config_source": watched("routes.json")}},
         **options,
         common_http_protocol_options={"max_connection_duration": f"{MAX_CONNECTION_SECONDS}s"},
-        forward_client_cert_details="SANITIZE_SET",
-        set_current_client_cert_details={"uri": True},
     )
     sources = sorted({flow.source.identity for flow in incoming})
     yield typed(
@@ -79,7 +108,7 @@ def egress(deployment: LLMDeployment, outgoing: tuple[Flow, ...]) -> Iterator[Ob
         chain = manager(
             name,
             [admission(through, anyone=True)],
-            routes.egress(through, clusters, hosts),
+            inline(routes.egress(through, clusters, hosts)),
             **sanitised(peer=False),
             merge_slashes=False,
         )
@@ -100,7 +129,7 @@ def health() -> Object:
         pass_through_mode=False,
         headers=[{"name": ":path", "string_match": {"exact": "/ready"}}],
     )
-    chain = manager("health", [check], {"virtual_hosts": []}, access_log=[])
+    chain = manager("health", [check], inline({"virtual_hosts": []}), access_log=[])
     return typed(
         _LISTENER,
         name="health",
@@ -127,5 +156,5 @@ def metrics() -> Object:
         "route": {"cluster": ADMIN, "prefix_rewrite": "/stats/prometheus", "timeout": "10s"},
     }
     hosts = {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]}
-    chain = manager("metrics", [rbac({"scrape": policy})], hosts, access_log=[])
+    chain = manager("metrics", [rbac("scrape", {"scrape": policy})], inline(hosts), access_log=[])
     return typed(_LISTENER, name="metrics", address=tcp(GATE_METRICS_PORT), filter_chains=[chain])

@@ -4,7 +4,7 @@ Three filters, in this order: the token is verified (jwt_authn), a sign-in witho
 (RFC 9470), and one of the rules must agree in all its parts. Everything that is missing is a refusal.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from cloister import sidecar
 from cloister.flows import Flow, Grant
@@ -13,12 +13,17 @@ from cloister.render.gate.jwks import public_keys
 from cloister.render.gate.xds import Object, exact, named, typed
 from cloister.spec import LLMDeployment, UserRule, Users
 
-JWT = "envoy.filters.http.jwt_authn"
+TOKEN, SECOND_FACTOR, PERSON = "token", "second-factor", "person"
+JWT = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
+_METADATA = "envoy.filters.http.jwt_authn"
+"""Where Envoy puts the verified claims, whatever the filter's name."""
 _PROVIDER = "people"
 _CLAIMS = "claims"
-_SECOND_FACTOR = "second-factor"
 
 CLOCK_SKEW_SECONDS = 30
+REMEMBERED_TOKENS = 1000
+"""Their signatures are not computed again, which would cost as much as the rest of a request; their expiry is. A change
+of the keys forgets them all."""
 MAX_LIFETIME_SECONDS = 86400
 """Tokens that are valid for longer than a day are not short-lived, whoever issued them."""
 
@@ -31,38 +36,39 @@ def speakers(flows: Iterable[Flow]) -> tuple[str, ...]:
     return tuple(sorted({flow.source.identity for flow in flows if flow.people}))
 
 
-def filters(deployment: LLMDeployment, flows: tuple[Flow, ...], jwks: str | None) -> Iterator[Object]:
-    """The filters, where any machine speaks for people."""
+def filters(deployment: LLMDeployment, flows: tuple[Flow, ...], jwks: str | None) -> list[Object]:
+    """The three filters, also where nobody speaks for people: a machine that begins to do so may have connections from
+    before, and what these meet must be able to ask for a token."""
     speaking = speakers(flows)
-    if not speaking:
-        return
-    users = deployment.spec.identity.users
+    users = deployment.spec.identity.users if speaking else None
     keys = public_keys(jwks)
     policies = {}
     silent = sorted({flow.source.identity for flow in flows} - set(speaking))
     if silent:
         # What they may do is said by the machines' own filter, which ran before.
         policies["machines"] = {"permissions": [{"any": True}], "principals": [machine(name) for name in silent]}
-    if users and keys:
-        yield _token(users, keys)
-        if users.mfa.required:
-            yield _second_factor(users, speaking)
-        for index, rule in enumerate(users.rules):
-            policies[f"person-{index:03}"] = _rule(deployment, users, rule, speaking)
-        yield rbac(policies)
-    else:
+    if not users or not keys:
         # Nobody's token can be verified: nobody is admitted.
-        yield rbac(policies)
+        return [_nobody(TOKEN), _nobody(SECOND_FACTOR), rbac(PERSON, policies)]
+    for index, rule in enumerate(users.rules):
+        policies[f"person-{index:03}"] = _rule(deployment, users, rule, speaking)
+    weak = _second_factor(users, speaking) if users.mfa.required else _nobody(SECOND_FACTOR)
+    return [_token(users, keys), weak, rbac(PERSON, policies)]
+
+
+def _nobody(name: str) -> Object:
+    """A filter that sends nobody away."""
+    return rbac(name, {}, action="DENY")
 
 
 def without_token() -> Object:
     """Per-route configuration for machines that speak for themselves; every other route wants a token."""
-    return {JWT: typed("envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig", disabled=True)}
+    return {TOKEN: typed("envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig", disabled=True)}
 
 
 def subject() -> Object:
     """Rate limit action: the person, as the verified token names them."""
-    key = {"key": JWT, "path": [{"key": _CLAIMS}, {"key": "sub"}]}
+    key = {"key": _METADATA, "path": [{"key": _CLAIMS}, {"key": "sub"}]}
     return {"metadata": {"descriptor_key": "subject", "metadata_key": key, "source": "DYNAMIC"}}
 
 
@@ -80,7 +86,7 @@ def step_up(users: Users) -> Object:
                     "extension_filter": named(
                         "envoy.access_loggers.extension_filters.cel",
                         "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-                        expression=f"response.code_details == 'rbac_access_denied_matched_policy[{_SECOND_FACTOR}]'",
+                        expression=f"response.code_details == 'rbac_access_denied_matched_policy[{SECOND_FACTOR}]'",
                     )
                 },
                 "status_code": 401,
@@ -100,6 +106,7 @@ def _token(users: Users, keys: str) -> Object:
         "issuer": users.issuer,
         "audiences": list(users.audiences),
         "local_jwks": {"inline_string": keys},
+        "jwt_cache_config": {"jwt_cache_size": REMEMBERED_TOKENS},
         "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
         "forward": False,
         "require_expiration": True,
@@ -109,8 +116,8 @@ def _token(users: Users, keys: str) -> Object:
         "forward_payload_header": sidecar.CLAIMS_HEADER,
     }
     return named(
+        TOKEN,
         JWT,
-        "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
         providers={_PROVIDER: provider},
         # For every path. Only a route of a machine that speaks for itself is exempt, by its own configuration.
         rules=[{"match": {"prefix": "/"}, "requires": {"provider_name": _PROVIDER}}],
@@ -125,7 +132,7 @@ def _second_factor(users: Users, speaking: tuple[str, ...]) -> Object:
         "permissions": [{"any": True}],
         "principals": [_all([_one(map(machine, speaking)), {"not_id": strong}])],
     }
-    return rbac({_SECOND_FACTOR: policy}, action="DENY")
+    return rbac(SECOND_FACTOR, {SECOND_FACTOR: policy}, action="DENY")
 
 
 def _rule(deployment: LLMDeployment, users: Users, rule: UserRule, speaking: tuple[str, ...]) -> Object:
@@ -167,7 +174,7 @@ def _claim(name: str, values: Iterable[str]) -> Object:
 
 def _metadata(path: list[str], value: Object) -> Object:
     keys = [{"key": key} for key in (_CLAIMS, *path)]
-    matcher = {"filter": JWT, "path": keys, "value": value}
+    matcher = {"filter": _METADATA, "path": keys, "value": value}
     return {"sourced_metadata": {"metadata_matcher": matcher, "metadata_source": "DYNAMIC"}}
 
 

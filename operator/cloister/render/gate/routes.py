@@ -50,7 +50,7 @@ def _paths(grant: Grant) -> Iterator[Object]:
 def _route(
     flow: Flow, grant: Grant, cluster: str, host: str, path: Object, *, peer: str = "", person: bool = False
 ) -> Object:
-    conditions = [_header(":method", {"safe_regex": {"regex": "|".join(grant.methods)}})]
+    conditions = [_header(":method", _one_of(grant.methods))]
     added = {}
     if peer:
         conditions.append(_header(sidecar.PEER_HEADER, {"exact": peer}))
@@ -76,10 +76,13 @@ def _header(name: str, matcher: Object) -> Object:
     return {"name": name, "string_match": matcher}
 
 
+def _one_of(methods: tuple[str, ...]) -> Object:
+    return {"exact": methods[0]} if len(methods) == 1 else {"safe_regex": {"regex": "|".join(methods)}}
+
+
 def _hosts(routes: list[Object]) -> Object:
     return {
         "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": routes}],
         # Nothing behind the gate asks for a credential, so none is handed on; the gate has verified who it is.
         "request_headers_to_remove": ["authorization", "x-amz-security-token", "x-envoy-external-address"],
-        "response_headers_to_remove": ["server", "x-powered-by"],
     }
