@@ -22,8 +22,8 @@ CHECKPOINT_SECONDS = 10
 """How often the journal's signed head is said aloud: on standard output, from where a node's log collector takes it out
 of the pod's reach. What is cut off or sealed anew later disagrees with it."""
 QUICK_SECONDS = 0.001
-"""A disk that takes less than this for a batch is waited for in the event loop: to hand the batch to a thread and its end
-back costs more than that, in time and in CPU. A slower one keeps no loop waiting."""
+"""A disk that takes less than this for a batch is waited for in the event loop: to hand the batch to a thread and its
+end back costs more than that, in time and in CPU. A slower one keeps no loop waiting."""
 _WEIGHT = 0.2
 """Of the latest batch in the running mean."""
 
