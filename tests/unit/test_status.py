@@ -76,9 +76,16 @@ class Scene:
 
 def test_all_is_well_and_still_nothing_unproved_is_true() -> None:
     scene = Scene()
-    for kind in ("ZonesIsolated", "IdentityIssued", "AccessMinimal", "StorageSeparated", "WorkloadsReady"):
+    for kind in (
+        "ZonesIsolated",
+        "IdentityIssued",
+        "AccessMinimal",
+        "StorageSeparated",
+        "AuditRecording",
+        "WorkloadsReady",
+    ):
         assert scene.condition(kind)[0] == "True"
-    for kind in ("IsolationProven", "EncryptedAtRest", "AuditRecording", "Ready"):
+    for kind in ("IsolationProven", "EncryptedAtRest", "Ready"):
         assert scene.condition(kind)[0] == "Unknown"
     assert scene.condition("Reconciling")[0] == "False"
     assert scene.condition("Stalled")[0] == "False"
@@ -93,12 +100,17 @@ def test_a_control_that_is_not_enforced_is_never_true() -> None:
     assert lines["ZT-03"] == "True"
 
 
-def test_what_is_to_be_recorded_is_told_and_not_taken_for_proof() -> None:
+def test_records_are_vouched_for_by_ready_auditors_alone() -> None:
     scene = Scene()
     said = conditions.find({"status": scene.status()}, "AuditRecording")
     assert said
-    assert said["status"] == "Unknown"
+    assert said["status"] == "True"
     assert "content Redacted, sealed for 1 recipient," in said["message"]
+    scene.live[scene.find("StatefulSet", "checkpoints")]["status"] = {"readyReplicas": 0}
+    said = conditions.find({"status": scene.status()}, "AuditRecording")
+    assert said
+    assert (said["status"], said["reason"]) == ("Unknown", "NoReport")
+    assert "checkpoints has 0 of 1 pods ready" in said["message"]
     scene.outcome.results[scene.find("ConfigMap", "auditor-inference")] = Result(State.FAILED, "Forbidden", "no")
     assert scene.condition("AuditRecording") == ("False", "Forbidden")
 

@@ -116,17 +116,24 @@ def _encryption(deployment: LLMDeployment, rendered: list[Object], outcome: Outc
 
 
 def _audit(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
-    """What is declared is in force, or not; whether records are written, only an auditor could tell."""
+    """An auditor is ready only while its records become durable, and a pod only with its auditor: so the kubelet's
+    word for the pods is theirs for the record. Where it can't be had, nothing is known."""
     configs = [found for found in outcome.results if found[0] == "ConfigMap" and found[2].startswith("auditor-")]
     audit = deployment.spec.audit
     readers = len(audit.recipients)
-    return _unless(outcome, configs) or Verdict(
-        "Unknown",
-        "NoReport",
-        f"auditors are told to record with content {audit.content.value}, sealed for"
-        f" {readers} {'recipient' if readers == 1 else 'recipients'}, before anything passes; none reports to the"
-        " operator in this version",
+    what = (
+        f"content {audit.content.value}, sealed for {readers} {'recipient' if readers == 1 else 'recipients'},"
+        " before anything passes"
     )
+    servers = [key(obj) for obj in rendered if obj["kind"] == "StatefulSet"]
+    silent = [pending for found in servers for pending in _pods(found, live(found))]
+    if refused := _unless(outcome, configs):
+        return refused
+    if silent:
+        return Verdict(
+            "Unknown", "NoReport", f"auditors are told to record {what}; not all are known to do so: {_list(silent)}"
+        )
+    return Verdict("True", "Recording", f"every auditor is ready, and so records {what}")
 
 
 def _proof(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
