@@ -101,7 +101,7 @@ async def run(config: sidecar.Auditor) -> None:
             )
             servers.append(await _listen(Path(config.listen), lambda: Downstream(inspector, connections)))
         if pool and config.upstream and config.upstream.kind == "s3":
-            tasks.append(asyncio.create_task(_make_buckets(config, pool, bucket)))
+            tasks.append(asyncio.create_task(_await_buckets(config, pool, bucket)))
         else:
             bucket.set()
         listening.set()
@@ -152,25 +152,24 @@ def _s3_means(config: sidecar.Auditor, recorder: Recorder, pool: Pool, stats: St
     )
 
 
-async def _make_buckets(config: sidecar.Auditor, pool: Pool, made: asyncio.Event) -> None:
-    """A new store has no bucket yet, and it may start later than this program."""
+async def _await_buckets(config: sidecar.Auditor, pool: Pool, there: asyncio.Event) -> None:
+    """The store may start later than this program."""
     for bucket in config.buckets:
-        while True:
-            try:
-                connection = await pool.acquire()
-                try:
-                    head = f"PUT /{bucket.name} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
-                    status = (await connection.send(head.encode(), b"")).status
-                finally:
-                    connection.release()
-            except UpstreamError as error:
-                _log.debug("the store does not answer yet", error=str(error))
-            else:
-                if status in (200, 409):
-                    break
-                _log.warning("the store refuses its bucket", bucket=bucket.name, status=status)
+        while not await _serves(pool, bucket):
             await asyncio.sleep(TICK_SECONDS)
-    made.set()
+    there.set()
+
+
+async def _serves(pool: Pool, bucket: sidecar.Bucket) -> bool:
+    try:
+        connection = await pool.acquire()
+        try:
+            head = f"HEAD /{bucket.name} HTTP/1.1\r\nhost: localhost\r\n\r\n"
+            return (await connection.send(head.encode(), b"", head_only=True)).status == 200
+        finally:
+            connection.release()
+    except UpstreamError:
+        return False
 
 
 def _forget(path: Path) -> None:
