@@ -113,13 +113,13 @@ class Chain:
     def client(self, store: Component, identity: str, **options: Any) -> Any:
         """boto3 at a store's gate, with the certificate of a machine."""
         files, authority = self._identity(identity)
-        config = Config(client_cert=tuple(map(str, files)), retries={"max_attempts": 1}, **options)
+        config = Config(client_cert=tuple(map(str, files)), retries={"total_max_attempts": 1}, **options)
         endpoint = f"https://localhost:{self.gates[store].port}"
         return boto3.client("s3", endpoint_url=endpoint, verify=str(authority), config=config, **_CREDENTIALS)
 
     def training(self, **options: Any) -> Any:
         """boto3 as it finds the endpoint in a training pod."""
-        config = Config(retries={"max_attempts": 1}, **options)
+        config = Config(retries={"total_max_attempts": 1}, **options)
         return boto3.client("s3", endpoint_url=self.training_endpoint, config=config, **_CREDENTIALS)
 
     def files(self) -> Any:

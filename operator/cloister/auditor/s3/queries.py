@@ -70,6 +70,7 @@ _VALUES: Mapping[str, Callable[[str], object]] = {
     "marker": keys.checked_prefix,
 }
 _MAY_BE_EMPTY = frozenset({"prefix", "start-after", "marker"})
+_BARE = frozenset({"delete", "uploads"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ class Query:
         """The request target, in its one form."""
         path = f"/{self.bucket}" + (f"/{keys.escaped(self.key)}" if self.key else "")
         asked = "&".join(
-            f"{name}={keys.escaped(value, slashes=False)}" if value or name in _MAY_BE_EMPTY else name
+            f"{name}={keys.escaped(value, slashes=False)}" if name not in _BARE else name
             for name, value in self.parameters.items()
         )
         return f"{path}?{asked}" if asked else path
