@@ -15,10 +15,18 @@ _EMPTY = frozenset({"delete", "uploads"})
 """Parameters without a value."""
 
 
+_KEYS: tuple[Object, ...] = tuple(
+    {"not_rule": {"url_path": {"path": matcher}}}
+    for matcher in ({"suffix": "/"}, {"contains": "//"}, {"contains": "%25"})
+)
+"""A key is not the prefix itself, which would be a folder, and none that another program could read differently than
+Envoy does (an empty segment, a percent sign that was encoded twice)."""
+
+
 def permission(flow: Flow, grant: Grant) -> Object:
     """What a grant at a store lets through."""
     objects = _any([*map(_exact_path, grant.paths), *map(_below, grant.prefixes)])
-    levels = [_all([objects, _forms(allowed(flow.rule.verbs, Level.OBJECT))])]
+    levels = [_all([objects, *_KEYS, _forms(allowed(flow.rule.verbs, Level.OBJECT))])]
     on_bucket = allowed(flow.rule.verbs, Level.BUCKET)
     if grant.prefixes and on_bucket:
         levels.append(_all([_any(map(_exact_path, bucket_paths(flow))), _forms(on_bucket)]))
@@ -61,11 +69,7 @@ def _path(regex: str) -> Object:
 
 
 def _below(prefix: str) -> Object:
-    """Objects below a prefix: not the prefix itself, which would be a folder, and no key that another program could
-    read differently than Envoy does (an empty segment, a percent sign that was encoded twice)."""
-    refused = ({"suffix": "/"}, {"contains": "//"}, {"contains": "%25"})
-    not_these = ({"not_rule": {"url_path": {"path": matcher}}} for matcher in refused)
-    return _all([{"url_path": {"path": {"prefix": prefix}}}, *not_these])
+    return {"url_path": {"path": {"prefix": prefix}}}
 
 
 def _exact_path(path: str) -> Object:
