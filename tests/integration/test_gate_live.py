@@ -305,7 +305,7 @@ class TestManagement:
         assert gate.metrics(method="POST").status == 403
 
     def test_admin_is_a_closed_socket(self, gate: Gate) -> None:
-        assert gate.mounted.stat(sidecar.ADMIN_SOCKET).st_mode & 0o777 == 0o660
+        assert gate.mounted.stat(sidecar.ADMIN_SOCKET).st_mode & 0o777 == 0o600
         assert gate.over(sidecar.ADMIN_SOCKET, target="/ready").status == 200
         for path in ("/quitquitquit", "/config_dump", "/logging", "/runtime_modify", "/"):
             assert gate.over(sidecar.ADMIN_SOCKET, "POST", path).status == 403

@@ -110,11 +110,14 @@ async def _listen(path: Path, inspector: Inspector, connections: set[Downstream]
     _forget(path)
     before = os.umask(0o117)
     try:
-        return await asyncio.get_running_loop().create_unix_server(
+        server = await asyncio.get_running_loop().create_unix_server(
             lambda: Downstream(inspector, connections), str(path), backlog=1024
         )
     finally:
         os.umask(before)
+    # An fsGroup makes the directory setgid, and so the socket that of every container in the pod.
+    os.chown(path, -1, os.getgid())
+    return server
 
 
 def _forget(path: Path) -> None:
