@@ -3,7 +3,7 @@
 from cloister.weights.errors import BrokenSealError, NotSealedError, SignatureError, WeightsError, WrongKeyError
 from cloister.weights.files import Done, seal_file, unseal_file
 from cloister.weights.signatures import Verifier, detached, verifier
-from cloister.weights.stream import Sealer, Unsealer
+from cloister.weights.stream import Sealer, Unsealer, is_sealed
 
 __all__ = [
     "BrokenSealError",
@@ -16,6 +16,7 @@ __all__ = [
     "WeightsError",
     "WrongKeyError",
     "detached",
+    "is_sealed",
     "seal_file",
     "unseal_file",
     "verifier",
