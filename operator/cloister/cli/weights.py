@@ -32,10 +32,10 @@ def seal(
         _known(output)
         recipients = [_public(number, text) for number, text in enumerate(to, 1)]
         signing = read_signing(sign_key) if sign_key else None
-        target = out or file.with_name(f"{file.name}.sealed")
+        target = out or Path(f"{file}.sealed")
         with _progress("sealing", file) as progress:
             done = seal_file(file, target, recipients, progress)
-        signature = target.with_name(target.name + SUFFIX) if signing else None
+        signature = Path(f"{target}{SUFFIX}") if signing else None
         if signing and signature:
             weights_files.place(signature, detached(signing, done.sha256))
     _report(target, done, output, signature)
@@ -67,7 +67,7 @@ def sign(
         signing = read_signing(key)
         with _progress("reading", file) as progress:
             digest = weights_files.sha256_of(file, progress)
-        signature = file.with_name(file.name + SUFFIX)
+        signature = Path(f"{file}{SUFFIX}")
         weights_files.place(signature, detached(signing, digest))
     _report(file, Done(digest, file.stat().st_size, 0), output, signature)
 

@@ -57,8 +57,8 @@ def seal_file(
     there if the source is still the same: each chunk is sealed again and must come out as it lies. Otherwise it begins
     anew, under another data key, so no nonce is ever used for two different chunks.
     """
-    state_file = target.with_name(f".{target.name}.sealing")
     with _named_errors(), _source(source) as (file, identity), _partial(target, 0o644) as (partial, partial_file):
+        state_file = target.with_name(f".{target.name}.sealing")
         texts = tuple(map(str, recipients))
         done = None
         if partial.stat().st_size and (sealer := _begun(state_file, identity, texts, chunk)):
