@@ -8,7 +8,8 @@ import http.client
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from http import HTTPStatus
 
 from cloister.jobs.errors import FetchError
@@ -48,7 +49,7 @@ class _BrokenError(Exception):
     """It may go better at the next try."""
 
 
-def download(gate: str, path: str, pause: Pause = time.sleep) -> Iterator[bytes]:
+def download(gate: str, path: str, pause: Pause = time.sleep) -> Generator[bytes, None, None]:
     """The object's bytes, in order and without gaps; FetchError once there is no hope. `pause` takes seconds."""
     transfer, failures = _Transfer(gate, path), 0
     while True:
@@ -80,18 +81,21 @@ class _Transfer:
         connection = _GateConnection(self._gate)
         try:
             connection.request("GET", self._path, headers=self._headers())
-            response = connection.getresponse()
-            skip = self._admitted(response)
-            while piece := response.read(PIECE):
-                fresh = piece[skip:]
-                skip = max(skip - len(piece), 0)
-                if fresh:
-                    self.position += len(fresh)
-                    yield fresh
+            with closing(connection.getresponse()) as response:  # the connection does not always close it
+                yield from self._received(response)
             if self._total is not None and self.position < self._total:
                 raise _BrokenError(f"the transfer ended {self._total - self.position} bytes too early")
         finally:
             connection.close()
+
+    def _received(self, response: http.client.HTTPResponse) -> Iterator[bytes]:
+        skip = self._admitted(response)
+        while piece := response.read(PIECE):
+            fresh = piece[skip:]
+            skip = max(skip - len(piece), 0)
+            if fresh:
+                self.position += len(fresh)
+                yield fresh
 
     def _headers(self) -> dict[str, str]:
         if not self.position:

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Protocol
 
@@ -108,10 +109,9 @@ def _check_signature(wanted: Fetch, signed: Signed, pause: Pause) -> None:
 def _signature(gate: str, path: str, pause: Pause) -> bytes:
     signature = bytearray()
     try:
-        for piece in download(gate, path, pause):
-            signature += piece
-            if len(signature) > MAX_SIGNATURE:
-                break
+        with closing(download(gate, path, pause)) as pieces:
+            while len(signature) <= MAX_SIGNATURE and (piece := next(pieces, b"")):
+                signature += piece
     except FetchError as error:
         if error.reason != "ObjectMissing":
             raise
@@ -127,8 +127,8 @@ def _signature(gate: str, path: str, pause: Pause) -> bytes:
 def _bring(wanted: Fetch, opener: _Opener, partial: Path, pause: Pause) -> tuple[int, str]:
     """Bytes written, and SHA-256 of what is stored."""
     digest, size = hashlib.sha256(), 0
-    with partial.open("wb") as file:
-        for piece in download(wanted.socket, wanted.path, pause):
+    with partial.open("wb") as file, closing(download(wanted.socket, wanted.path, pause)) as pieces:
+        for piece in pieces:
             digest.update(piece)
             for data in opener.feed(piece):
                 size += file.write(data)
