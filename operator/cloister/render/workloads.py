@@ -212,13 +212,15 @@ def _model_volume(model: WeightsModel) -> Object:
 
 def _unseal_volume(reference: UnsealKey) -> Object:
     path = sidecar.UNSEAL_KEY.rsplit("/", 1)[1]
-    # Readable through fsGroup; no other container mounts it.
+    # Readable through fsGroup; no other container mounts it. Missing, fetch says so, where a pod that can't mount it
+    # would only wait.
     return {
         "name": "unseal-key",
         "secret": {
             "secretName": reference.name,
             "items": [{"key": _UNSEAL_ENTRY, "path": path}],
             "defaultMode": 0o440,
+            "optional": True,
         },
     }
 
