@@ -27,7 +27,7 @@ Object = dict[str, Any]
 
 SETTINGS = Settings()
 MANY = settings(max_examples=60)
-KEY_HOLDERS = {"leaf": "gate", "keyring": "store"}
+KEY_HOLDERS = {"leaf": "gate", "keyring": "store", "unseal-key": names.FETCH}
 """Volume with a key -> the one container that mounts it."""
 PERSISTED_BYTES = 2**20
 ALLOWED_VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}

@@ -127,9 +127,12 @@ async def _listen(path: Path, connection: Callable[[], Downstream]) -> asyncio.S
     _forget(path)
     before = os.umask(0o117)
     try:
-        return await asyncio.get_running_loop().create_unix_server(connection, str(path), backlog=1024)
+        server = await asyncio.get_running_loop().create_unix_server(connection, str(path), backlog=1024)
     finally:
         os.umask(before)
+    # An fsGroup makes the directory setgid, and so the socket that of every container in the pod.
+    os.chown(path, -1, os.getgid())
+    return server
 
 
 async def _listen_s3(config: sidecar.Auditor, connection: Callable[[], Downstream]) -> asyncio.Server:

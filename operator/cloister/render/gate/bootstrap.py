@@ -1,7 +1,7 @@
 """What Envoy reads once, at its start; everything that may change is in the files that this names."""
 
 from cloister import sidecar
-from cloister.render.gate.xds import Object, pipe, typed, watched
+from cloister.render.gate.xds import OWN_MODE, Object, pipe, typed, watched
 from cloister.spec import LLMDeployment
 from cloister.zones import Component
 
@@ -19,7 +19,7 @@ def bootstrap(deployment: LLMDeployment, component: Component) -> Object:
     return {
         "node": {"id": f"{deployment.name}/{component}", "cluster": deployment.name},
         "admin": {
-            "address": pipe(sidecar.ADMIN_SOCKET, bound=True),
+            "address": pipe(sidecar.ADMIN_SOCKET, mode=OWN_MODE),
             # No /quitquitquit, no /runtime_modify, no /config_dump: nothing here changes the gate.
             "allow_paths": [{"exact": "/ready"}, {"exact": "/stats/prometheus"}, {"exact": "/certs"}],
         },
