@@ -55,7 +55,7 @@ CONTROLS: tuple[Control, ...] = (
     ),
     Control("ZT-11", "Least privilege", _F.ACCESS_MINIMAL, ("ServiceAccount", "RoleBinding"), True),
     Control("ZT-12", "Training data for training alone", _F.STORAGE_SEPARATED, ("gate", "NetworkPolicy"), True),
-    Control("ZT-13", "Journalled data queries", _F.AUDIT_RECORDING, ("auditor",), False),
+    Control("ZT-13", "Journalled data queries", _F.AUDIT_RECORDING, ("auditor",), True),
     Control("ZT-14", "Masked sensitive values", _F.STORAGE_SEPARATED, ("auditor",), False),
     Control("ZT-15", "Three separate zones", _F.ZONES_ISOLATED, ("Namespace", "NetworkPolicy"), True),
     Control("ZT-16", "Encrypted, watched traffic between zones", _F.AUDIT_RECORDING, ("gate",), False),

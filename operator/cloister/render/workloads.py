@@ -6,6 +6,7 @@ from typing import Any
 from cloister import names, sidecar
 from cloister.facts import Facts, Settings
 from cloister.flows import bucket_path
+from cloister.render.auditor import TRAINING_SHIPPING_SECONDS
 from cloister.render.meta import Object, child, digest
 from cloister.render.pods import (
     DRAIN_SECONDS,
@@ -124,6 +125,8 @@ def training(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
         workload=workload,
         volumes=[*_volumes(spec), {"name": "journal", "persistentVolumeClaim": {"claimName": "journal"}}],
         restartPolicy="Never",
+        # Not complete before its records are stored.
+        terminationGracePeriodSeconds=TRAINING_SHIPPING_SECONDS + DRAIN_SECONDS + 15,
         **_placement(spec),
     )
     job_spec = {"backoffLimit": 2, "template": template}

@@ -10,6 +10,7 @@ from cloister.spec.deployment import (
 )
 from cloister.spec.fields import (
     DeletionPolicy,
+    MaskKind,
     Method,
     Role,
     UserToken,
@@ -37,6 +38,7 @@ __all__ = [
     "Identity",
     "Inference",
     "LLMDeployment",
+    "MaskKind",
     "Method",
     "PodShape",
     "Principal",

@@ -14,6 +14,7 @@ from cloister.spec.fields import (
     LabelKey,
     Labels,
     LabelValue,
+    MaskKind,
     Method,
     Model,
     Prefix,
@@ -22,7 +23,6 @@ from cloister.spec.fields import (
     ServiceAccount,
     UserToken,
     Verdict,
-    Word,
     cel,
     rules,
 )
@@ -213,6 +213,8 @@ class Training(PodShape):
     writes: Annotated[tuple[Prefix, ...], Field(max_length=32)] = Field(
         (), description="Prefixes of the checkpoints that it reads and writes."
     )
-    mask: Annotated[tuple[Word, ...], Field(max_length=16)] | None = Field(
-        None, description="Kinds of values that training sees masked."
+    mask: Annotated[tuple[MaskKind, ...], Field(max_length=16)] | None = Field(
+        None,
+        description="Kinds of values that training sees masked; all of them if left out. An empty list masks nothing,"
+        " which data that is no text needs: a type that can't be masked is refused.",
     )

@@ -10,6 +10,10 @@ HEAP_BYTES = 384 << 20
 MAX_CONNECTIONS = 4096
 
 
+MAX_REGEX = 1000
+"""Steps of a compiled RE2 program."""
+
+
 def bootstrap(deployment: LLMDeployment, component: Component) -> Object:
     """``envoy.json``."""
     return {
@@ -21,6 +25,10 @@ def bootstrap(deployment: LLMDeployment, component: Component) -> Object:
         },
         "dynamic_resources": {"cds_config": watched("clusters.json"), "lds_config": watched("listeners.json")},
         "overload_manager": _overload(),
+        # The lists of what queries to stores may say are longer than Envoy's default allows; they come from us alone.
+        "layered_runtime": {
+            "layers": [{"name": "regex", "static_layer": {"re2.max_program_size.error_level": MAX_REGEX}}]
+        },
     }
 
 
