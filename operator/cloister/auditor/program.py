@@ -22,6 +22,7 @@ from cloister.auditor.http.upstream import Pool, UpstreamError
 from cloister.auditor.limits import Concurrency
 from cloister.auditor.recorder import Recorder
 from cloister.auditor.revocations import RevocationList
+from cloister.auditor.s3.copies import Copies
 from cloister.auditor.s3.masked import MaskedReads
 from cloister.auditor.s3.rights import Rights
 from cloister.auditor.s3.service import Means as S3Means
@@ -150,9 +151,13 @@ def _s3_means(config: sidecar.Auditor, recorder: Recorder, pool: Pool, stats: St
         pool=pool,
         rights=Rights(config.buckets),
         stats=stats,
-        masked=MaskedReads(secrets.token_bytes(32)),
+        masked=MaskedReads(secrets.token_bytes(32), pool, _copies(config)),
         caller=None if config.listen else config.identity,
     )
+
+
+def _copies(config: sidecar.Auditor) -> Copies | None:
+    return Copies(Path(config.scratch_directory), sidecar.SCRATCH_BYTES) if config.scratch_directory else None
 
 
 async def _await_buckets(config: sidecar.Auditor, pool: Pool, there: asyncio.Event) -> None:
