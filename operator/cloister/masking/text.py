@@ -47,7 +47,7 @@ def mask_block(
     masked = bytearray(window)
     for begin, end, kind in _spans(window, form, kinds):
         if count is not None and start <= begin < stop:
-            count[kind] += 1
+            count[kind.value] += 1
         masked[begin:end] = _hidden(window[begin:end], form)
     return bytes(masked[start:stop])
 

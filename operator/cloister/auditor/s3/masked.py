@@ -10,6 +10,7 @@ import hmac
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from xml.sax.saxutils import unescape
 
 from cloister.auditor.http.messages import Head, Headers
 from cloister.auditor.http.streamed import StreamedDownstream
@@ -82,7 +83,8 @@ class MaskedReads:
     def etag(self, etag: bytes, kinds: tuple[str, ...]) -> bytes:
         """Names the masked form of an object. The object's own would be the MD5 of what is masked: with it, a short
         value is found by trying."""
-        text = b"%b|%b" % (etag.replace(b"&quot;", b"").strip(b'"'), ",".join(sorted(kinds)).encode())
+        plain = unescape(etag.decode("latin-1"), {"&quot;": '"', "&#34;": '"'}).strip('"')
+        text = f"{plain}|{','.join(sorted(kinds))}".encode("latin-1")
         return b'"m-%b"' % hmac.digest(self._key, text, hashlib.sha256).hex()[:32].encode()
 
     # --- text
