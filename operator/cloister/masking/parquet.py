@@ -1,4 +1,4 @@
-"""Masking of Parquet: the object is written anew, row group by row group, with the same columns and other values.
+"""Masking of Parquet: the object is written anew, some rows at a time, with the same columns and other values.
 
 The same object gives the same bytes each time, so that ranges of two reads belong together. Text is masked as text is,
 value by value. Whole numbers that are payment cards become as many nines; a telephone or social security number that
@@ -17,10 +17,8 @@ from cloister.masking.formats import Format
 from cloister.masking.kinds import CHECKS, Kind
 from cloister.masking.text import Unmaskable, mask_block
 
-MAX_ROW_GROUP_BYTES = 1 << 28
-"""Uncompressed; a larger row group would not fit into memory beside others."""
-
-
+BATCH_ROWS = 1 << 13
+"""Rows in memory at once; they become a row group of their own."""
 _FOOTER = struct.Struct("<I4s")
 
 
@@ -50,24 +48,18 @@ def _pad(target: BinaryIO, size: int) -> None:
 
 def _write(source: BinaryIO, target: BinaryIO, kinds: frozenset[Kind]) -> None:
     try:
-        file = pq.ParquetFile(source)
+        # Column by column in small reads: a row group may be larger than the memory that there is.
+        file = pq.ParquetFile(source, pre_buffer=False, buffer_size=1 << 18)
         # What describes the columns may quote their values (pandas keeps an index there): it does not go along.
         schema = file.schema_arrow.remove_metadata()
         if find(str(schema).encode(), kinds):
             raise Unmaskable("a name of its columns holds a value")
         with pq.ParquetWriter(target, schema, compression="zstd") as writer:
-            for number in range(file.num_row_groups):
-                if file.metadata.row_group(number).total_byte_size > MAX_ROW_GROUP_BYTES:
-                    raise Unmaskable(f"a row group is larger than {MAX_ROW_GROUP_BYTES} bytes")
-                table = file.read_row_group(number)
-                columns = [_column(column, kinds) for column in table.columns]
+            for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
+                columns = [_array(column, kinds) for column in batch.columns]
                 writer.write_table(pa.Table.from_arrays(columns, schema=schema))
     except (pa.ArrowException, OSError, EOFError) as error:
         raise Unmaskable(f"it can't be read as Parquet: {error}"[:300]) from None
-
-
-def _column(column: Any, kinds: frozenset[Kind]) -> Any:
-    return pa.chunked_array([_array(chunk, kinds) for chunk in column.chunks], type=column.type)
 
 
 def _array(array: Any, kinds: frozenset[Kind]) -> Any:

@@ -2,15 +2,21 @@
 
 import asyncio
 import os
+import shutil
+import sys
 import tempfile
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import structlog
+
+from cloister.auditor.s3 import parquet
 from cloister.auditor.s3.errors import denied
-from cloister.masking import Kind
-from cloister.masking.parquet import mask_parquet
+from cloister.masking import Kind, Unmaskable
+
+_log = structlog.get_logger()
 
 
 class Copy:
@@ -34,8 +40,9 @@ class Copies:
         self._kept: OrderedDict[str, int] = OrderedDict()
         """Size by name, the one used last at the end."""
         self._making = asyncio.Lock()
-        for left in directory.glob("*"):
-            left.unlink(missing_ok=True)
+        # What a process that was killed has left.
+        for left in directory.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     @asynccontextmanager
     async def masked(
@@ -43,7 +50,7 @@ class Copies:
     ) -> AsyncIterator[Copy]:
         """The copy of an object; made from what ``fetch`` gives if it is not there. ``name`` tells object, version and
         kinds. A Refusal if the object is too large; Unmaskable if it can't be masked."""
-        # One at a time: each takes memory for a row group.
+        # One at a time: each takes its memory.
         async with self._making:
             if name not in self._kept:
                 await self._make(name, size, kinds, fetch)
@@ -65,16 +72,27 @@ class Copies:
         while self._kept and sum(self._kept.values()) + needed > self._limit:
             oldest, _ = self._kept.popitem(last=False)
             (self._directory / oldest).unlink(missing_ok=True)
-        path = self._directory / f"{name}.new"
-        try:
-            with tempfile.TemporaryFile(dir=self._directory) as original:
+        with tempfile.TemporaryDirectory(dir=self._directory) as folder:
+            original, copy = Path(folder, "original"), Path(folder, "copy")
+            with original.open("wb") as file:  # noqa: ASYNC230 - opening is quick, writing is done in a thread
                 async for data in fetch():
-                    await asyncio.to_thread(original.write, data)
-                with path.open("w+b") as copy:
-                    await asyncio.to_thread(mask_parquet, original, copy, kinds)
-            path.rename(self._directory / name)
-        except BaseException:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            raise
+                    await asyncio.to_thread(file.write, data)
+            await _mask(original, copy, kinds)
+            copy.rename(self._directory / name)  # noqa: ASYNC240 - within one directory
         self._kept[name] = (self._directory / name).stat().st_size
+
+
+async def _mask(original: Path, copy: Path, kinds: frozenset[Kind]) -> None:
+    command = [sys.executable, "-m", parquet.__name__, str(original), str(copy), *sorted(kinds)]
+    worker = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    try:
+        _, said = await worker.communicate()
+    except BaseException:
+        worker.kill()
+        await worker.wait()
+        raise
+    if worker.returncode == parquet.UNMASKABLE:
+        raise Unmaskable(said.decode("utf-8", "replace")[:300])
+    if worker.returncode:
+        _log.error("a file could not be masked", code=worker.returncode, error=said[-2000:].decode("utf-8", "replace"))
+        raise Unmaskable("the program that reads it has failed")
