@@ -31,8 +31,10 @@ REPEATS = {KB: 200, MB: 24, GB: 1}
 DISK, RCLONE, CHAIN, MASKED = "plain disk", "rclone alone", "gate + auditor + rclone", "the same, masked"
 WAYS = (DISK, RCLONE, CHAIN, MASKED)
 _BLOCK = MB
-_WORD = b"The quick brown fox writes to ada@example.com about invoice 4711 and waits for an answer until noon. "
-"""Text: the masked way has something to look through, and to mask."""
+_VALUE = b"Please write to ada@example.com about it. "
+_WORD = b"The quick brown fox jumps over the lazy dog, and order 4711 waits for an answer until noon. "
+_PAGE = (_VALUE + _WORD * (4 * KB // len(_WORD) + 1))[: 4 * KB]
+"""Text with a value on each page: the masked way has something to look through, and to mask."""
 _NAMES = {KB: "1 KB", MB: "1 MB", GB: "1 GB"}
 
 
@@ -207,7 +209,7 @@ def _disk(path: Path, verb: str, size: int) -> float:
     return time.perf_counter() - began
 
 
-_TEXT = (_WORD * (_BLOCK // len(_WORD) + 1))[:_BLOCK]
+_TEXT = _PAGE * (_BLOCK // len(_PAGE))
 
 
 def _body(size: int) -> Iterator[bytes]:

@@ -89,22 +89,36 @@ class Finding(NamedTuple):
 def find(data: bytes, kinds: frozenset[Kind] | None = None) -> list[Finding]:
     """Every value of these kinds (all without), in order and without overlap. Of one that is cut off at either end of
     ``data``, what is there may be found or not."""
-    search = _expression(kinds).search
+    candidates = _expression(kinds)
     found: list[Finding] = []
-    at, size = 0, len(data)
-    while at < size and (candidate := search(data, at)):
-        start, stop = candidate.span()
-        if finding := _finding(data, start, stop, kinds):
-            found.append(finding)
-            at = finding.stop
-        else:
-            # Another value may begin within what was none; but none begins within a run of digits.
-            digits = _DIGITS.match(data, start)
-            at = digits.end() if digits else start + 1
+    at: int | None = 0
+    while at is not None:
+        at = _collect(data, candidates.finditer(data, at), kinds, found)
     return found
 
 
+def _collect(
+    data: bytes, candidates: "Iterator[re2._Match[bytes]]", kinds: frozenset[Kind] | None, found: list[Finding]
+) -> int | None:
+    """Takes candidates until one is none; where to go on then."""
+    for candidate in candidates:
+        start, stop = candidate.span()
+        finding = _finding(data, start, stop, kinds)
+        if finding is None:
+            # Another value may begin within what was none; but none begins within a run of digits.
+            digits = _DIGITS.match(data, start)
+            return digits.end() if digits else start + 1
+        found.append(finding)
+        if finding.stop != stop:
+            return finding.stop
+    return None
+
+
 def _finding(data: bytes, start: int, stop: int, kinds: frozenset[Kind] | None) -> Finding | None:
+    text = data[start:stop]
+    if b"@" in text and b"=" not in text and b":" not in text and not text.startswith(b"-----"):
+        # Told at once, because most of what is found is of this kind: nothing else has an @ without one of those.
+        return Finding(start, stop, Kind.EMAIL, "email")
     for mark, kind, pattern in _TOLD:
         match = pattern.fullmatch(data, start, stop) if kinds is None or kind in kinds else None
         if not match:
