@@ -68,7 +68,7 @@ CONTROLS: tuple[Control, ...] = (
     Control("ZT-23", "Separate stores", _F.STORAGE_SEPARATED, ("StatefulSet", "PersistentVolumeClaim"), True),
     Control("ZT-24", "Encryption at rest under the user's keys", _F.ENCRYPTED_AT_REST, ("Secret", "store"), False),
     Control("ZT-25", "Rotated keys and certificates", _F.ENCRYPTED_AT_REST, ("Certificate", "rotate"), False),
-    Control("ZT-26", "Verified weights", _F.ENCRYPTED_AT_REST, ("fetch",), False),
+    Control("ZT-26", "Verified weights", _F.ENCRYPTED_AT_REST, ("fetch",), True),
     Control("ZT-27", "Logged prompts", _F.AUDIT_RECORDING, ("auditor",), True),
     Control("ZT-28", "Audited replies", _F.AUDIT_RECORDING, ("auditor",), False),
     Control("ZT-29", "Drift and misuse alerts", _F.AUDIT_RECORDING, ("auditor",), False),

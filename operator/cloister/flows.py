@@ -124,7 +124,9 @@ def _prompt(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
 def _fetch(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
     model = deployment.spec.inference.model
     if model:
-        grant = Grant(_methods(rule), paths=(bucket_path(Component.CHECKPOINTS, model.object),))
+        objects = (model.object, model.signature) if model.signature else (model.object,)
+        paths = tuple(bucket_path(Component.CHECKPOINTS, key) for key in objects)
+        grant = Grant(_methods(rule), paths=paths)
         yield _between(deployment, rule, Component.INFERENCE, Component.CHECKPOINTS, grant)
 
 

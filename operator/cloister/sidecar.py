@@ -36,6 +36,8 @@ LEAF_DIR = "/etc/cloister/leaf"
 BUNDLE_DIR = "/etc/cloister/trust"
 AUDITOR_CONFIG = "/etc/cloister/auditor/auditor.json"
 KEYRING_DIR = "/etc/cloister/keyring"
+UNSEAL_KEY = "/etc/cloister/unseal/key"
+"""Secret key that opens the weights; mounted into fetch alone."""
 REVOCATIONS = "/etc/cloister/revocations/revocations.json"
 """A :class:`Revocations`; the operator writes it, the auditor reads it again when it changes."""
 JOURNAL_DIR = "/var/lib/cloister/journal"
@@ -156,6 +158,15 @@ class Auditor(_Model):
     metrics_port: int
 
 
+class Signed(_Model):
+    """Who must have signed the object that is fetched."""
+
+    path: Annotated[str, Field(pattern="^/")]
+    """Path of the signature at the checkpoints store."""
+    public_key: str
+    """As in the resource; it tells the signature's form too."""
+
+
 class Fetch(_Model):
     """Configuration of the fetch container, as its one argument (JSON)."""
 
@@ -163,5 +174,10 @@ class Fetch(_Model):
     path: Annotated[str, Field(pattern="^/")]
     """Path of the object at the checkpoints store."""
     sha256: str
+    """Of the object as it is stored."""
     target: str
     """File that it writes."""
+    signed: Signed | None = None
+    """None: no signature is asked for."""
+    unseal_key: str | None = None
+    """File with the key that opens the object; None: it is not sealed."""

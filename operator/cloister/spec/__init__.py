@@ -22,7 +22,8 @@ from cloister.spec.parsing import SpecError, parse
 from cloister.spec.problems import Problem
 from cloister.spec.storage import Principal, Reader, Storage, Store, Writer
 from cloister.spec.unenforced import UNENFORCED
-from cloister.spec.workload import Api, Client, Inference, PodShape, Training, WeightsModel
+from cloister.spec.weights import UnsealKey, WeightsModel
+from cloister.spec.workload import Api, Client, Inference, PodShape, Training
 
 __all__ = [
     "EXCUSABLE",
@@ -50,6 +51,7 @@ __all__ = [
     "UserRule",
     "UserToken",
     "Users",
+    "UnsealKey",
     "WeightsModel",
     "Writer",
     "is_pinned",

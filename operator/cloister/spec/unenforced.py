@@ -8,9 +8,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 UNENFORCED: tuple[tuple[str, str], ...] = (
-    ("inference.model.publicKey", "ZT-26"),
-    ("inference.model.sealed", "ZT-26"),
-    ("inference.model.unsealKeyRef", "ZT-26"),
     ("inference.guard.promptInjection", "ZT-20"),
     ("inference.guard.sensitiveOutput", "ZT-28"),
     ("inference.guard.extraction", "ZT-22"),
