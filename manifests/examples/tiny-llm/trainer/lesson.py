@@ -21,7 +21,7 @@ class Plan:
 
     steps: int
     batch: int = 8
-    rate: float = 3e-3
+    rate: float = 1e-2
     warm_up: int = 20
     clip: float = 1.0
     decay: float = 0.05

@@ -16,12 +16,12 @@ Weights = dict[str, jax.Array]
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a model; the default has about a million weights."""
+    """Sizes of a model; the default has about 0.8 million weights."""
 
     vocabulary: int = 1024
-    context: int = 256
+    context: int = 128
     width: int = 128
-    layers: int = 4
+    layers: int = 3
     heads: int = 4
     hidden: int = 384
     epsilon: float = 1e-5

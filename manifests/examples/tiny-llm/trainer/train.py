@@ -42,7 +42,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--report", required=True, type=Place, metavar="s3://BUCKET/KEY", help="what came of it, JSON")
     parser.add_argument("--seal-for", required=True, metavar="KEY", help="public key of `cloister keys generate`")
     parser.add_argument("--name", default="tiny-llm")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--vocabulary", type=int, default=1024)
     return parser.parse_args()
 
