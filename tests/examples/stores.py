@@ -1,4 +1,4 @@
-"""A store for the examples' programs: moto's S3 server on loopback, in an environment of its own."""
+"""Stores for the examples' programs: the rclone that serves them, on loopback, as a pod's own endpoint does it."""
 
 import http.client
 import re
@@ -7,18 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster import binaries
 from tests.cluster.components import LOOPBACK
 from tests.cluster.ports import answers, choosing, free
 from tests.cluster.processes import ProcessTable
-from tests.examples.environments import environment
-
-REQUIREMENTS = Path(__file__).with_name("s3.txt")
-"""Every package, by version: `uv pip compile --universal` of `moto[s3]`, `flask` and `flask-cors`."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """A running server, asked without a signature, as stores are asked over their gates."""
+    """A running server: any bucket that is a folder, and no credentials."""
 
     port: int
 
@@ -42,16 +39,15 @@ class Store:
 @contextmanager
 def serving(folder: Path, *buckets: str) -> Iterator[Store]:
     """The server, with empty buckets; ended always."""
-    python = environment("examples-s3", REQUIREMENTS)
+    for bucket in buckets:
+        (folder / "data" / bucket).mkdir(parents=True)
     table = ProcessTable(folder)
     try:
         with choosing():
-            port = free(["s3"])["s3"]
-            table.start("s3", [python.with_name("moto_server"), "-H", LOOPBACK, "-p", str(port)])
-            table.wait_ready("s3", lambda: answers(port))
-        store = Store(port)
-        for bucket in buckets:
-            store.ask("PUT", f"/{bucket}")
-        yield store
+            port = free(["rclone"])["rclone"]
+            address = f"{LOOPBACK}:{port}"
+            table.start("rclone", [binaries.path("rclone"), "serve", "s3", folder / "data", "--addr", address])
+            table.wait_ready("rclone", lambda: answers(port))
+        yield Store(port)
     finally:
         table.stop_all()

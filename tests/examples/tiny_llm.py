@@ -77,7 +77,7 @@ class Life:
 
     def train(self, *more: str) -> str:
         """Train, in the environment that a training pod has. Arguments given twice: the last one counts."""
-        python = environment("tiny-llm-trainer", HERE / "trainer" / "requirements.txt")
+        python = trainer_python()
         container = self.container("Job", "training")
         variables = {entry["name"]: entry["value"] for entry in container["env"]} | {
             "AWS_ENDPOINT_URL": f"http://{LOOPBACK}:{self.store.port}",
@@ -153,6 +153,11 @@ class Life:
         return folder if folder.exists() else cloister(python, folder)
 
 
+def trainer_python() -> Path:
+    """The Python that has JAX."""
+    return environment("tiny-llm-trainer", HERE / "trainer" / "requirements.txt")
+
+
 def server_python() -> Path:
     """The Python that has llama.cpp. Compiled on first use: minutes."""
     return environment("tiny-llm-server", HERE / "server" / "requirements.txt", COMPILED)
@@ -177,6 +182,3 @@ def _run(command: Sequence[str | Path], variables: Mapping[str, str]) -> str:
     if done.returncode != 0:
         raise EndedError(done.stderr[-4000:])
     return done.stdout
-
-
-

@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 from botocore.exceptions import ClientError
+from s3 import store
+
 from cloister.sealing import SealingError, read_signing
 from cloister.weights import detached, is_sealed
-from s3 import store
 
 BUCKET = "checkpoints"
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 from checkpoint import write
-from cloister.sealing import SealingError, parse_public
-from cloister.weights import WeightsError, seal_file
 from lesson import Plan, train
 from model import Shape
 from store import Place, put, texts
 from text import learn, paragraphs, stream
+
+from cloister.sealing import SealingError, parse_public
+from cloister.weights import WeightsError, seal_file
 
 UNSEEN = 20
 """One paragraph of so many is held back, to measure what was understood rather than learnt by heart."""
@@ -61,7 +62,11 @@ def _run(wanted: argparse.Namespace) -> None:
 
     shape, plan = replace(Shape(), vocabulary=tokenizer.vocab_size()), Plan(wanted.steps)
     outcome = train(
-        tokens, unseen, shape, plan, lambda step, loss: print(f"step {step} of {plan.steps}: loss {loss:.3f}", flush=True)
+        tokens,
+        unseen,
+        shape,
+        plan,
+        lambda step, loss: print(f"step {step} of {plan.steps}: loss {loss:.3f}", flush=True),
     )
     with tempfile.TemporaryDirectory() as scratch:
         open_file, sealed, report = (Path(scratch) / name for name in ("model.gguf", "model.gguf.sealed", "report"))
