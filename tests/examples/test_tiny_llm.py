@@ -19,6 +19,7 @@ from tests.examples.tiny_llm import HERE, EndedError, Life, run_in, server_pytho
 from tests.unit.test_lint import TODAY
 
 STEPS = 60
+JSON = MACHINE | {"content-type": "application/json"}
 TEXT = "The for statement is used to iterate over the elements of a sequence — “strings”, lists:\n\n   for x in y:"
 
 
@@ -128,7 +129,7 @@ class TestServing:
         assert [model["id"] for model in json.loads(reply.body)["data"]] == ["tiny-llm"]
 
     def test_it_answers(self, auditor: Auditor) -> None:
-        reply = auditor.ask(prompt("tiny-llm", "The for statement", max_tokens=16, temperature=0))
+        reply = auditor.ask(prompt("tiny-llm", "The for statement", max_tokens=16, temperature=0), JSON)
         assert reply.status == 200, reply.body
         document = json.loads(reply.body)
         assert document["choices"][0]["message"]["content"]
@@ -136,8 +137,8 @@ class TestServing:
 
     def test_it_streams_the_same(self, auditor: Auditor) -> None:
         asked = {"max_tokens": 16, "temperature": 0}
-        whole = json.loads(auditor.ask(prompt("tiny-llm", "The for statement", **asked)).body)
-        reply = auditor.ask(prompt("tiny-llm", "The for statement", stream=True, **asked))
+        whole = json.loads(auditor.ask(prompt("tiny-llm", "The for statement", **asked), JSON).body)
+        reply = auditor.ask(prompt("tiny-llm", "The for statement", stream=True, **asked), JSON)
         assert reply.status == 200, reply.body
         assert reply.headers["content-type"].startswith("text/event-stream")
         events = [line[6:] for line in reply.body.decode().splitlines() if line.startswith("data: ")]
@@ -148,12 +149,12 @@ class TestServing:
 
     def test_every_answer_is_recorded(self, auditor: Auditor) -> None:
         before = len(auditor.records("reply"))
-        auditor.ask(prompt("tiny-llm", "recorded?", max_tokens=4))
+        assert auditor.ask(prompt("tiny-llm", "recorded?", max_tokens=4), JSON).status == 200
         auditor.until(lambda: len(auditor.records("reply")) == before + 1, "the record")
         assert "recorded?" in json.dumps(auditor.records("request")[-1])
 
     def test_a_prompt_that_is_too_long_is_an_error_of_the_caller(self, auditor: Auditor) -> None:
-        reply = auditor.ask(prompt("tiny-llm", "long " * 200))
+        reply = auditor.ask(prompt("tiny-llm", "long " * 200), JSON)
         assert reply.status == 400
         assert "context" in reply.body.decode()
 
