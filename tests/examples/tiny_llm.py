@@ -26,8 +26,11 @@ from tests.examples.stores import Store
 from tests.gate.identities import Authority
 
 HERE = ROOT / "manifests" / "examples" / "tiny-llm"
-COMPILED = {"CMAKE_ARGS": "-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF"}
-"""As in server/Dockerfile."""
+COMPILED = (
+    "--config-settings-package",
+    "llama-cpp-python:cmake.args=-DGGML_NATIVE=OFF;-DGGML_OPENMP=OFF;-DLLAVA_BUILD=OFF",
+)
+"""How llama.cpp is compiled, as in server/Dockerfile."""
 
 
 class EndedError(Exception):
