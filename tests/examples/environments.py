@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[2]
 def environment(name: str, requirements: Path, options: Sequence[str] = ()) -> Path:
     """The Python of an environment with these packages; made on first use, and anew when the list changes.
 
-    ``options``: of `uv pip install`, as in the image's Dockerfile. uv keeps what it compiles by these, not by variables.
+    ``options``: of `uv pip install`, as in the image's Dockerfile. By these, not by variables, uv keeps what it
+    compiles.
     """
     content = requirements.read_bytes() + repr((*options, sys.version_info[:2])).encode()
     home = cache_root().parent / f"{name}-{hashlib.sha256(content).hexdigest()[:12]}"

@@ -14,6 +14,8 @@ from tests.auditor.running import MACHINE, Auditor, prompt, surroundings
 from tests.examples.stores import Store, serving
 from tests.examples.tiny_llm import EndedError, Life, run_in, server_python, trainer_python
 
+pytestmark = pytest.mark.timeout(1500)  # on a new machine llama.cpp is compiled first: some six minutes
+
 STEPS = 60
 JSON = MACHINE | {"content-type": "application/json"}
 TEXT = "The for statement is used to iterate over the elements of a sequence — “strings”, lists:\n\n   for x in y:"
