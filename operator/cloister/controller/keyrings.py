@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from datetime import UTC, datetime
 
 import structlog
 
@@ -11,6 +12,7 @@ from cloister.controller.cluster import Cluster
 from cloister.controller.ensure import failure
 from cloister.controller.outcome import Obstacle, Outcome, describe
 from cloister.controls import Family
+from cloister.keyring import Keyring, KeyVersion
 from cloister.names import Key
 from cloister.render.keys import keyring_secret
 from cloister.spec import LLMDeployment
@@ -20,6 +22,11 @@ log = structlog.get_logger(__name__)
 
 _KEYRING_SECONDS = 300.0
 """How long a keyring that was seen is believed to be there: Secrets are not watched."""
+
+
+def new_key(number: int, now: datetime) -> KeyVersion:
+    """A key of fresh random material: 256 bits for the password, and as many for the salt."""
+    return KeyVersion(id=number, created=now, password=secrets.token_urlsafe(32), salt=secrets.token_urlsafe(32))
 
 
 class Keyrings:
@@ -62,7 +69,7 @@ class Keyrings:
                 return False
         else:
             return True
-        secret = keyring_secret(deployment, store, secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+        secret = keyring_secret(deployment, store, Keyring(current=1, keys=(new_key(1, datetime.now(UTC)),)))
         try:
             await self._cluster.create(secret)
         except errors.AlreadyExistsError:
