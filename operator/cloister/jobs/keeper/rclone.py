@@ -8,7 +8,11 @@ from typing import Any
 
 
 class RcloneError(Exception):
-    """rclone is away, or has refused. The message never has key material: commands carry names alone."""
+    """rclone has refused. The message never has key material: commands carry names alone."""
+
+
+class RcloneAwayError(RcloneError):
+    """rclone does not run, or ended before it answered."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -31,7 +35,8 @@ class Rclone:
         """Run one command, and wait for its end.
 
         Raises:
-            RcloneError: It did not succeed, or nothing is known of its end.
+            RcloneError: It did not succeed.
+            RcloneAwayError: Nothing is known of its end.
         """
         connection = _Connection(self._control)
         try:
@@ -39,7 +44,7 @@ class Rclone:
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            raise RcloneError(f"{method}: {type(error).__name__}: {error}") from None
+            raise RcloneAwayError(f"{method}: {type(error).__name__}: {error}") from None
         finally:
             connection.close()
         if answer.status != http.client.OK:

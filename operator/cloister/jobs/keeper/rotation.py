@@ -14,7 +14,7 @@ import structlog
 
 from cloister import keyring
 from cloister.jobs.keeper.move import Move
-from cloister.jobs.keeper.rclone import Rclone, RcloneError
+from cloister.jobs.keeper.rclone import Rclone, RcloneAwayError, RcloneError
 
 TEMPORARY = ".rclone_temp_"
 """What `serve s3` calls an upload that is not complete; it lists none of them."""
@@ -45,7 +45,7 @@ class Rotation:
         """Move what lies under the old key. True when nothing is left there; what failed is tried again later.
 
         Raises:
-            RcloneError: rclone is away.
+            RcloneAwayError: rclone has ended. The next run begins with what this one has left.
         """
         if self.recover():
             self._rclone.forget_everything()
@@ -92,6 +92,8 @@ class Rotation:
             except FileNotFoundError:
                 gone += 1  # a client's doing
                 continue
+            except RcloneAwayError:
+                raise
             except RcloneError as error:
                 if source.exists():
                     log.warning("object not moved", object=name, why=str(error))
