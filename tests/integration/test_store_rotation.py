@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from cloister.keyring import Keyring
 from cloister.zones import Component
 from tests.store.pod import Pod, pod
 from tests.store.running import Mounted, Reply, key, mounted_store

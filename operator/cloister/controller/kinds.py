@@ -71,10 +71,13 @@ STORAGE_CLASS = Resource("storage.k8s.io/v1", "StorageClass", "storageclasses", 
 CRD = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 SECRET = Resource("v1", "Secret", "secrets")
 """Read and created by name alone; never listed, never watched."""
+POD = Resource("v1", "Pod", "pods")
+"""Read by name alone, for what a keeper has reported."""
 EVENT = Resource("events.k8s.io/v1", "Event", "events")
 
 BY_KIND = {
-    resource.kind: resource for resource in (*OWNED, DEPLOYMENT, CERTIFICATE_REQUEST, STORAGE_CLASS, CRD, SECRET, EVENT)
+    resource.kind: resource
+    for resource in (*OWNED, DEPLOYMENT, CERTIFICATE_REQUEST, STORAGE_CLASS, CRD, SECRET, POD, EVENT)
 }
 
 CERT_MANAGER_CRDS = frozenset(
