@@ -195,6 +195,12 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         "spec.storage.trainingData.readers[0]",
         {},
     ),
+    "CL410": (
+        {"spec.storage.checkpoints.encryption": {"rotateEvery": "1h"}},
+        "spec.storage.checkpoints.encryption.rotateEvery",
+        {},
+    ),
+    "CL411": ({"spec.storage.interactionLogs.retention": "7d"}, "spec.storage.interactionLogs.retention", {}),
     "CL501": (
         {"spec.exceptions": [exception(expires="2026-06-14")]},
         "spec.exceptions[0].expires",

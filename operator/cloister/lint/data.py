@@ -6,6 +6,7 @@ from itertools import combinations
 
 from cloister.lint.finding import Hit, Rule, Severity
 from cloister.spec import LLMDeployment, Writer
+from cloister.spec.fields import seconds
 
 
 def _below(key: str, prefixes: Sequence[str]) -> bool:
@@ -98,6 +99,28 @@ def _reads_raw_data(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
         yield Hit(f"spec.storage.trainingData.readers[{index}]", message)
 
 
+def _odd_rotation(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    storage = deployment.spec.storage
+    for name, store in (
+        ("trainingData", storage.training_data),
+        ("checkpoints", storage.checkpoints),
+        ("interactionLogs", storage.interaction_logs),
+    ):
+        every = store.encryption.rotate_every if store.encryption else None
+        if every and not _DAY <= seconds(every) <= _YEAR:
+            often = "each rotation writes the whole store anew" if seconds(every) < _DAY else "a key lives over a year"
+            yield Hit(f"spec.storage.{name}.encryption.rotateEvery", often, every)
+
+
+def _short_memory(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    retention = deployment.spec.storage.interaction_logs.retention
+    if retention and seconds(retention) < _MONTH:
+        message = "an incident that is found later finds no records"
+        yield Hit("spec.storage.interactionLogs.retention", message, retention)
+
+
+_DAY, _MONTH, _YEAR = 86_400, 30 * 86_400, 366 * 86_400
+
 DATA = (
     Rule(
         "CL401",
@@ -161,5 +184,19 @@ DATA = (
         "A reader of training data outside training",
         "let a training run make what the machine needs, and read that from the checkpoints",
         _reads_raw_data,
+    ),
+    Rule(
+        "CL410",
+        Severity.WARNING,
+        "Keys that turn too often, or hardly ever",
+        "rotate between once a day and once a year; 720h is usual",
+        _odd_rotation,
+    ),
+    Rule(
+        "CL411",
+        Severity.WARNING,
+        "Interaction logs that are gone within a month",
+        "keep them for 30d or longer",
+        _short_memory,
     ),
 )
