@@ -37,7 +37,7 @@ class Pod:
         mounted = self.mounted
         conf = mounted.root / sidecar.RCLONE_CONF.lstrip("/")
         conf.unlink(missing_ok=True)
-        self._start_keeper()
+        self.start_keeper()
         until(conf.exists, "the keeper's configuration")
         self.store.launch()
         self._thread.start()
@@ -82,13 +82,14 @@ class Pod:
             with self._lock:
                 if self.keeper and self.keeper.poll() is not None:
                     self.restarts += 1
-                    self._start_keeper()
+                    self.start_keeper()
                 if self.store.ended():
                     self.restarts += 1
                     self.store.launch()
             time.sleep(0.05)
 
-    def _start_keeper(self) -> None:
+    def start_keeper(self) -> None:
+        """Start the keeper alone."""
         with (self.mounted.root / "keeper.log").open("ab") as log:
             self.keeper = subprocess.Popen(
                 [sys.executable, *self.mounted.keeper["command"][1:], self.config.model_dump_json()],
