@@ -78,6 +78,11 @@ def keyring(store: Component) -> str:
     return f"keyring-{store}"
 
 
+def rotation_request(store: Component) -> str:
+    """Annotation of an LLMDeployment by which a new key is asked for; its value is the time of asking (RFC 3339)."""
+    return f"{GROUP}/rotate-{store}"
+
+
 def gate_config(component: Component) -> str:
     """The ConfigMap with the gate's Envoy configuration."""
     return f"gate-{component}"

@@ -226,3 +226,33 @@ class Fetch(_Model):
     """None: no signature is asked for."""
     unseal_key: str | None = None
     """File with the key that opens the object; None: it is not sealed."""
+
+
+CONTROL_SOCKET = f"{RUN}/control/rclone.sock"
+"""keeper -> rclone's remote control, in stores; mounted into these two alone, since it can do everything."""
+KEYS_DIR = f"{RUN}/keys"
+"""In memory: rclone's configuration, which the keeper makes of the keyring."""
+RCLONE_CONF = f"{KEYS_DIR}/rclone.conf"
+
+
+class Keeper(_Model):
+    """Configuration of a store's keeper, as its one argument (JSON)."""
+
+    store: str
+    keyring: str = f"{KEYRING_DIR}/keyring.json"
+    data: str = DATA_DIR
+    keys: str = KEYS_DIR
+    control: str = CONTROL_SOCKET
+    termination_log: str = "/dev/termination-log"
+    retention_seconds: int | None = None
+    """Objects are removed this long after they were written; None: never."""
+
+
+class KeeperReport(_Model):
+    """The keeper's termination message: an old key under which nothing lies any more."""
+
+    store: str
+    current: int
+    """The key under which everything lies."""
+    emptied: tuple[int, ...]
+    """Keys of the keyring under which nothing lies, and nothing is written."""

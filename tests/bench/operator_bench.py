@@ -25,8 +25,10 @@ from rich.table import Table
 from cloister.controller.cluster import Cluster
 from cloister.controller.conditions import is_ready
 from cloister.controller.errors import NotFoundError
+from cloister.controller.keyrings import new_key
 from cloister.controller.kinds import BY_KIND
 from cloister.facts import Facts, Settings
+from cloister.keyring import Keyring
 from cloister.render import render
 from cloister.render.keys import keyring_secret
 from cloister.render.phases import Phase, phase
@@ -161,7 +163,8 @@ def _rendered(cluster: ControlPlane, index: int) -> list[Object]:
     stored = cluster.kubectl.get("llmd", _resource(index)["metadata"]["name"])
     facts = Facts(trust_bundle="-----BEGIN CERTIFICATE-----\n" + "A" * 700 + "\n-----END CERTIFICATE-----\n")
     deployment = parse(stored)
-    keyrings = [keyring_secret(deployment, store, "password", "salt") for store in STORES]
+    keys = Keyring(current=1, keys=(new_key(1, datetime.now(UTC)),))
+    keyrings = [keyring_secret(deployment, store, keys) for store in STORES]
     return render(deployment, facts, Settings()) + keyrings
 
 

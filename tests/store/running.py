@@ -14,18 +14,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from cloister import sidecar
+from cloister import keyring, sidecar
 from cloister.facts import Facts, Settings
-from cloister.render.keys import keyring_secret
+from cloister.keyring import Keyring, KeyVersion
 from cloister.render.storage import stores
 from cloister.zones import Component
 from tests.cluster import binaries
 from tests.gate import specs
-
-_PASSWORD, _SALT = "the password of the first key", "the salt of the first key"
 
 
 @dataclass(frozen=True)
@@ -42,16 +41,25 @@ class Mounted:
 
     def __init__(self, root: Path, component: Component) -> None:
         self.root, self.component = root, component
-        for directory in (sidecar.DATA_DIR, sidecar.KEYRING_DIR, "/tmp", str(Path(sidecar.STORE_SOCKET).parent)):
+        sockets = [str(Path(socket).parent) for socket in (sidecar.STORE_SOCKET, sidecar.CONTROL_SOCKET)]
+        for directory in (sidecar.DATA_DIR, sidecar.KEYRING_DIR, sidecar.KEYS_DIR, "/tmp", *sockets):
             Path(self.path(directory)).mkdir(parents=True, exist_ok=True)
         subject = specs.deployment(specs.example("minimal"))
-        self.container = next(
-            container
+        pod = next(
+            workload["spec"]["template"]["spec"]
             for workload in stores(subject, Facts(), Settings())
             if workload["metadata"]["name"] == component
-            for container in workload["spec"]["template"]["spec"]["containers"]
         )
-        self._mount_secret(keyring_secret(subject, component, _PASSWORD, _SALT)["stringData"])
+        (self.container,) = pod["containers"]
+        self.keeper = next(each for each in pod["initContainers"] if each["name"] == "keeper")
+        self.keys = Keyring(current=1, keys=(key(1),))
+        self.turn(self.keys)
+        self._write(sidecar.KEYS_DIR, "rclone.conf", keyring.rclone_conf(self.keys, str(self.data)))
+
+    def turn(self, keys: Keyring) -> None:
+        """Mount another keyring, as the kubelet brings a Secret that has changed; a keeper follows it."""
+        self.keys = keys
+        self._write(sidecar.KEYRING_DIR, keyring.FILE, keys.model_dump_json())
 
     def path(self, path: str) -> str:
         """Where a production path lies here."""
@@ -88,9 +96,16 @@ class Mounted:
         command = [str(binaries.path("rclone")), *arguments]
         return subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=True).stdout
 
-    def _mount_secret(self, content: Mapping[str, str]) -> None:
-        for name, text in content.items():
-            Path(self.path(sidecar.KEYRING_DIR), name).write_text(self.here(text))
+    def _write(self, directory: str, name: str, text: str) -> None:
+        draft = Path(self.path(directory), f".{name}")
+        draft.write_text(text)
+        draft.rename(Path(self.path(directory), name))
+
+
+def key(number: int) -> KeyVersion:
+    """A key of that version."""
+    created = datetime(2026, 1, number, tzinfo=UTC)
+    return KeyVersion(id=number, created=created, password=f"password {number}" * 4, salt=f"salt {number}" * 9)
 
 
 class Store:
@@ -112,14 +127,18 @@ class Store:
         return self._log.read_text()
 
     def start(self) -> None:
-        """Start it, as the kubelet starts a container, and wait until it answers."""
+        """Start it, and wait until it answers."""
+        self.launch()
+        until(lambda: self.answers() or self.ended(), "the store")
+        if self.ended():
+            raise AssertionError(f"rclone ended:\n{self.log()[-3000:]}")
+
+    def launch(self) -> None:
+        """Start it, as the kubelet starts a container."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.mounted.command(), env=self.mounted.environment(), stdout=log, stderr=log, cwd="/"
             )
-        until(lambda: self._answers() or self._ended(), "the store")
-        if self._ended():
-            raise AssertionError(f"rclone ended:\n{self.log()[-3000:]}")
 
     def kill(self) -> None:
         """End it without notice."""
@@ -146,13 +165,15 @@ class Store:
         finally:
             connection.close()
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it serves."""
         try:
             return self.ask("GET", "/").status == 200
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return False
 
-    def _ended(self) -> bool:
+    def ended(self) -> bool:
+        """Whether its process is gone, or was never there."""
         return self.process is None or self.process.poll() is not None
 
     def _end(self, number: int) -> None:

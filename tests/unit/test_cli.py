@@ -246,6 +246,7 @@ class Api(BaseHTTPRequestHandler):
     """As much of an API server as `status` asks."""
 
     answer: tuple[int, bytes] = (200, b"{}")
+    patched: tuple[str, Any] = ("", None)
 
     def do_GET(self) -> None:
         status, body = self.answer
@@ -254,6 +255,11 @@ class Api(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_PATCH(self) -> None:
+        length = int(self.headers["Content-Length"])
+        Api.patched = (self.headers["Content-Type"], json.loads(self.rfile.read(length)))
+        self.do_GET()
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -416,6 +422,57 @@ def test_a_kubeconfig_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         assert run("status", code=2).startswith("error: kubeconfig: ")
     write_kubeconfig(monkeypatch, tmp_path, "http://127.0.0.1:1")
     assert "absent" in run("status", "--context", "absent", code=2)
+
+
+# The stores' keys
+
+
+KEYRINGS = [
+    {
+        "store": "checkpoints",
+        "secret": "keyring-checkpoints",
+        "current": 2,
+        "old": [1],
+        "created": "2026-06-01T00:00:00Z",
+    },
+    {"store": "training-data", "secret": "from-vault"},
+]
+
+
+@pytest.fixture
+def keyed(api: type[Api]) -> type[Api]:
+    raw = observed()
+    raw["status"]["keyrings"] = KEYRINGS
+    api.answer = (200, json.dumps(raw).encode())
+    return api
+
+
+@pytest.mark.usefixtures("keyed")
+def test_keys_are_listed_by_version() -> None:
+    lines = [line.split() for line in run("keys", "list", "support-bot").splitlines()]
+    assert lines == [
+        ["STORE", "KEY", "CREATED", "OLD", "SECRET"],
+        ["checkpoints", "2", "2026-06-01T00:00:00Z", "1", "keyring-checkpoints"],
+        ["training-data", "-", "-", "-", "from-vault"],
+    ]
+    assert json.loads(run("keys", "list", "support-bot", "-o", "json")) == KEYRINGS
+
+
+def test_a_new_key_is_asked_for_by_an_annotation(keyed: type[Api]) -> None:
+    asked = json.loads(run("keys", "rotate", "support-bot", "checkpoints", "-o", "json"))["asked"]
+    content_type, body = keyed.patched
+    assert content_type == "application/merge-patch+json"
+    assert body == {"metadata": {"annotations": {"cloister.dev/rotate-checkpoints": asked}}}
+    assert dt.datetime.fromisoformat(asked).tzinfo
+
+
+def test_a_keyring_of_somebody_else_is_not_turned(keyed: type[Api]) -> None:
+    keyed.patched = ("", None)
+    assert "Secret from-vault, which something else fills" in run(
+        "keys", "rotate", "support-bot", "training-data", code=2
+    )
+    assert keyed.patched[1] is None
+    assert "Error: " in run("keys", "rotate", "support-bot", "no-store", code=2)
 
 
 # The rest

@@ -27,7 +27,7 @@ Object = dict[str, Any]
 
 SETTINGS = Settings()
 MANY = settings(max_examples=60)
-KEY_HOLDERS = {"leaf": "gate", "keyring": "store", "unseal-key": names.FETCH}
+KEY_HOLDERS = {"leaf": "gate", "keyring": "keeper", "unseal-key": names.FETCH}
 """Volume with a key -> the one container that mounts it."""
 PERSISTED_BYTES = 2**20
 ALLOWED_VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
@@ -267,9 +267,10 @@ def test_stores_allow_exactly_the_flows(deployment: LLMDeployment, facts: Facts)
 def test_gate_and_auditor_are_in_every_pod_before_the_workload(deployment: LLMDeployment, facts: Facts) -> None:
     found = list(templates(rendered(deployment, facts)))
     assert len(found) == len(components(deployment))
-    for _, template in found:
+    for obj, template in found:
+        store = Component(obj["metadata"]["labels"][names.LABEL_COMPONENT]).is_store
         sidecars = [c["name"] for c in template["spec"]["initContainers"] if c.get("restartPolicy") == "Always"]
-        assert sidecars == ["gate", "auditor"]
+        assert sidecars == (["gate", "keeper", "auditor"] if store else ["gate", "auditor"])
         assert template["spec"]["initContainers"][0]["name"] == "gate"
         assert len(template["spec"]["containers"]) == 1
 
@@ -302,7 +303,9 @@ def test_users_are_distinct_so_that_no_program_opens_another_ones_files(
     deployment: LLMDeployment, facts: Facts
 ) -> None:
     for _, template in templates(rendered(deployment, facts)):
-        users = [container["securityContext"]["runAsUser"] for container in containers(template)]
+        # A store's keeper is rclone's own user: both open its volume.
+        programs = [container for container in containers(template) if container["name"] != "keeper"]
+        users = [container["securityContext"]["runAsUser"] for container in programs]
         assert len(set(users)) == len(users)
         (workload,) = template["spec"]["containers"]
         if workload["name"] != "store":
@@ -413,7 +416,8 @@ def test_ports_are_numbers_and_not_shared(deployment: LLMDeployment, facts: Fact
     for _, template in templates(objects):
         declared = [port["containerPort"] for c in containers(template) for port in c.get("ports", ())]
         assert len(set(declared)) == len(declared)
-        probes = [c[kind] for c in containers(template) for kind in c if kind.endswith("Probe")]
+        programs = [c for c in containers(template) if c["name"] != "keeper"]  # it listens nowhere
+        probes = [c[kind] for c in programs for kind in c if kind.endswith("Probe")]
         assert all(isinstance(probe["httpGet"]["port"], int) for probe in probes)
         assert {probe["httpGet"]["port"] for probe in probes} <= set(declared)
 

@@ -219,6 +219,12 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         "spec.inference.resources.limits.memory",
         {"spec.inference.model.memory": True, "spec.inference.resources.limits.memory": "24Gi"},
     ),
+    "CL414": (
+        {"spec.storage.checkpoints.encryption": {"rotateEvery": "1h"}},
+        "spec.storage.checkpoints.encryption.rotateEvery",
+        {},
+    ),
+    "CL415": ({"spec.storage.interactionLogs.retention": "7d"}, "spec.storage.interactionLogs.retention", {}),
     "CL501": (
         {"spec.exceptions": [exception(expires="2026-06-14")]},
         "spec.exceptions[0].expires",

@@ -263,13 +263,11 @@ UNENFORCED_VALUES: dict[str, Any] = {
     "training.mask": [],
     "storage.trainingData.readers[].raw": False,
     "storage.checkpoints.readers[].raw": True,
-    "storage.interactionLogs.retention": "90d",
     "audit.export": {},
 }
 UNENFORCED_VALUES |= {
     f"storage.{store}.backend": {"remote": "s3"} for store in ("trainingData", "checkpoints", "interactionLogs")
 }
-UNENFORCED_VALUES |= {f"storage.{store}.encryption": {} for store in ("trainingData", "checkpoints", "interactionLogs")}
 
 
 @pytest.mark.parametrize(("path", "control"), UNENFORCED)
@@ -284,6 +282,24 @@ def test_a_field_that_nothing_enforces_is_refused_by_name(path: str, control: st
     assert control in problem.message
     assert "leave it out" in problem.message
     assert edited(raw).parsed().name == "support-bot"
+
+
+@pytest.mark.parametrize(
+    ("encryption", "field", "message"),
+    [
+        ({"keyRef": {"name": "cloister-checkpoints"}}, "keyRef.name", "Cloister's own"),
+        ({"keyRef": {"name": "keyring-training-data"}}, "keyRef.name", "Cloister's own"),
+        ({"keyRef": {"name": "vault"}, "rotateEvery": "720h"}, "rotateEvery", "leave one of the two out"),
+    ],
+)
+def test_a_keyring_has_one_master_and_is_no_secret_of_ours(
+    encryption: dict[str, Any], field: str, message: str
+) -> None:
+    with pytest.raises(SpecError) as refused:
+        deployment({"spec.storage.checkpoints.encryption": encryption})
+    (problem,) = refused.value.problems
+    assert problem.field == f"spec.storage.checkpoints.encryption.{field}"
+    assert message in problem.message
 
 
 def test_all_problems_are_named_at_once() -> None:

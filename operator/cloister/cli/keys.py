@@ -1,18 +1,27 @@
-"""`cloister keys`: pairs of those who may read the journal or open weights, and of those who sign weights."""
+"""`cloister keys`: key pairs to read the journal, to open weights and to sign them; and the keys of the stores."""
 
+import datetime as dt
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from cloister import names
 from cloister.cli.errors import UserError, show
+from cloister.cli.live import Cluster
+from cloister.cli.output import Data, console, echo, emit, table
 from cloister.sealing import Kind, SealingError, generate, generate_signing, read_any, write_secret
+from cloister.zones import Component
 
-app = typer.Typer(help="Key pairs: to read the journal, to open weights, to sign them.", no_args_is_help=True)
+app = typer.Typer(
+    help="Key pairs: to read the journal, to open weights, to sign them. And the keys of the stores.",
+    no_args_is_help=True,
+)
 
 
-class Form(StrEnum):
+class Pair(StrEnum):
     """Kinds of key pairs that can be made."""
 
     MLKEM768X25519 = "mlkem768x25519"
@@ -24,23 +33,23 @@ class Form(StrEnum):
 def new(
     out: Annotated[Path, typer.Option(help="New file for the secret key (mode 0600); never overwritten.")],
     kind: Annotated[
-        Form,
+        Pair,
         typer.Option(
             help="mlkem768x25519 (which also withstands quantum computers) and x25519 open what is sealed;"
             " ed25519 signs weights."
         ),
-    ] = Form.MLKEM768X25519,
+    ] = Pair.MLKEM768X25519,
 ) -> None:
     """Make a key pair: the secret key goes into a file, the public one to stdout.
 
     The public key goes into spec.audit.recipients, `cloister seal --to`, or spec.inference.model.publicKey (ed25519).
     """
-    key = generate_signing() if kind is Form.ED25519 else generate(Kind(kind.value))
+    key = generate_signing() if kind is Pair.ED25519 else generate(Kind(kind.value))
     try:
         write_secret(out, key)
     except SealingError as error:
         raise show(UserError(str(error))) from None
-    loss = "sign in its name" if kind is Form.ED25519 else "read what is sealed for it"
+    loss = "sign in its name" if kind is Pair.ED25519 else "read what is sealed for it"
     typer.echo(f"The secret key is in {out}. Whoever loses it can't {loss} any more.", err=True)
     typer.echo(str(key.public))
 
@@ -54,3 +63,79 @@ def public(file: Annotated[Path, typer.Argument(help="A file with secret keys.")
         raise show(UserError(str(error))) from None
     for key in keys:
         typer.echo(str(key.public))
+
+
+class StoreName(StrEnum):
+    """A store."""
+
+    TRAINING_DATA = Component.TRAINING_DATA.value
+    CHECKPOINTS = Component.CHECKPOINTS.value
+    INTERACTION_LOGS = Component.INTERACTION_LOGS.value
+
+
+class Form(StrEnum):
+    """Output of `keys list` and `keys rotate`."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+Name = Annotated[str, typer.Argument(help="The deployment.")]
+Output = Annotated[Form, typer.Option("-o", "--output", help="Form of the output.")]
+Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]
+Kubeconfig = Annotated[str | None, typer.Option(help="Path of the kubeconfig.")]
+
+
+@app.command("list")
+def list_keys(name: Name, output: Output = Form.TABLE, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
+    """List the versions of the stores' keys as the operator knows them. Never a key itself."""
+    try:
+        known = _keyrings(Cluster(context, kubeconfig).get(name).raw)
+    except UserError as error:
+        raise show(error) from None
+    if output is not Form.TABLE:
+        emit(known, Data(str(output)))
+        return
+    out = console()
+    for line in table(("STORE", "KEY", "CREATED", "OLD", "SECRET"), map(_row, known)):
+        out.print(line)
+
+
+@app.command()
+def rotate(
+    name: Name,
+    store: Annotated[StoreName, typer.Argument(help="The store.")],
+    output: Output = Form.TABLE,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Ask the operator for a new key: it makes one, the store moves its objects, and the old key is destroyed."""
+    asked = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    try:
+        cluster = Cluster(context, kubeconfig)
+        _refuse_if_foreign(_keyrings(cluster.get(name).raw), store)
+        cluster.annotate(name, names.rotation_request(Component(store.value)), asked)
+    except UserError as error:
+        raise show(error) from None
+    if output is not Form.TABLE:
+        emit({"name": name, "store": store.value, "asked": asked}, Data(str(output)))
+        return
+    echo(f"A new key for {store.value} is asked for; `cloister keys list {name}` shows when the old one is gone.")
+
+
+def _keyrings(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
+    known: list[dict[str, Any]] = (raw.get("status") or {}).get("keyrings") or []
+    return known
+
+
+def _refuse_if_foreign(known: list[dict[str, Any]], store: StoreName) -> None:
+    for one in known:
+        if one["store"] == store.value and "current" not in one:
+            secret = f"Secret {one['secret']}, which something else fills"
+            raise UserError(f"the keyring of {store.value} is {secret}: make the new key there")
+
+
+def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    old = ", ".join(map(str, one.get("old", ()))) or "-"
+    return one["store"], str(one.get("current", "-")), one.get("created", "-"), old, one["secret"]

@@ -12,6 +12,7 @@ from cloister import names
 from cloister.cli.documents import Document
 from cloister.cli.errors import UserError
 
+_MERGE = "application/merge-patch+json"
 _TIMEOUT = (5, 20)
 """Seconds to connect and to read: a cluster that is away says so soon."""
 
@@ -49,7 +50,14 @@ class Cluster:
         found = [{"apiVersion": names.API_VERSION, "kind": names.KIND, **item} for item in answer["items"]]
         return [Document(self._server, raw) for raw in sorted(found, key=lambda raw: raw["metadata"]["name"])]
 
-    def _call(self, method: str, what: str, **arguments: str) -> Mapping[str, Any]:
+    def annotate(self, name: str, annotation: str, value: str) -> None:
+        """Set an annotation of one deployment, and nothing else."""
+        body = {"metadata": {"annotations": {annotation: value}}}
+        self._call(
+            "patch_cluster_custom_object", f"{names.PLURAL} {name!r}", name=name, body=body, _content_type=_MERGE
+        )
+
+    def _call(self, method: str, what: str, **arguments: Any) -> Mapping[str, Any]:
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
 
@@ -62,19 +70,21 @@ class Cluster:
                 **arguments,
             )
         except ApiException as error:
-            raise UserError(_explained(error.status, error.body, what, self._server)) from None
+            verb = "patch" if method.startswith("patch") else "read"
+            raise UserError(_explained(error.status, error.body, what, self._server, verb)) from None
         except (HTTPError, OSError) as error:
             hint = "is this the right context? (`kubectl config current-context`)"
             raise UserError(f"{self._server}: can't be reached: {_cause(error)}; {hint}") from None
         return answer
 
 
-def _explained(status: int | None, body: str | None, what: str, server: str) -> str:
+def _explained(status: int | None, body: str | None, what: str, server: str, verb: str = "read") -> str:
     match status:
         case 401:
             return f"{server}: does not know you (401): sign in again, or choose another --context"
         case 403:
-            return f"{server}: you may not read {names.PLURAL}.{names.GROUP} (403): ask for get and list on them"
+            needed = "get and list" if verb == "read" else verb
+            return f"{server}: you may not {verb} {names.PLURAL}.{names.GROUP} (403): ask for {needed} on them"
         case 404 if "page not found" in (body or ""):
             return f"{server}: knows no {names.PLURAL}.{names.GROUP}: Cloister is not installed there"
         case 404:

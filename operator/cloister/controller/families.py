@@ -111,8 +111,18 @@ def _encryption(deployment: LLMDeployment, rendered: list[Object], outcome: Outc
     return Verdict(
         "Unknown",
         "NotProven",
-        f"every store has its own keys; nothing in this version reads a disk to prove it.{classes}",
+        f"every store has its own keys{_rotations(outcome)}; nothing in this version reads a disk to prove it."
+        f"{classes}",
     )
+
+
+def _rotations(outcome: Outcome) -> str:
+    moving = [
+        f"{one.store} (from {', '.join(map(str, one.old))} to {one.current})"
+        for one in outcome.keyring_states
+        if one.old
+    ]
+    return f"; objects are being moved to a new key in {_list(moving)}" if moving else ""
 
 
 def _audit(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:

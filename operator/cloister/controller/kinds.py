@@ -72,11 +72,12 @@ CRD = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customres
 SECRET = Resource("v1", "Secret", "secrets")
 """Read and created by name alone; never listed, never watched."""
 POD = Resource("v1", "Pod", "pods")
-"""Read in the inference zone while a model server is not ready; never watched."""
+"""Read while a model server is not ready, and by name for what a keeper reports; never watched."""
 EVENT = Resource("events.k8s.io/v1", "Event", "events")
 
 BY_KIND = {
-    resource.kind: resource for resource in (*OWNED, DEPLOYMENT, CERTIFICATE_REQUEST, STORAGE_CLASS, CRD, SECRET, EVENT)
+    resource.kind: resource
+    for resource in (*OWNED, DEPLOYMENT, CERTIFICATE_REQUEST, STORAGE_CLASS, CRD, SECRET, POD, EVENT)
 }
 
 CERT_MANAGER_CRDS = frozenset(

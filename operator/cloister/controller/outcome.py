@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from cloister.controller.rotation import KeyringState
 from cloister.controls import Family
 from cloister.names import Key
 
@@ -90,6 +91,8 @@ class Outcome:
     """Namespaces that clients are declared in, but that do not exist."""
     keyrings: bool = False
     """Whether every store has its keys."""
+    keyring_states: tuple[KeyringState, ...] = ()
+    """What may be told of them."""
     storage_classes: dict[str, bool] = field(default_factory=dict)
     """Storage class of each claim -> whether it is known to encrypt."""
     endings: list[Ending] = field(default_factory=list)

@@ -79,7 +79,7 @@ class Reconciler:
             if deployment and not await self._refused(deployment, outcome):
                 facts = await self._gatherer.facts(deployment, outcome)
                 rendered = self._render(deployment, facts)
-                await self._enforce(deployment, facts, rendered, outcome)
+                await self._enforce(deployment, raw, facts, rendered, outcome)
                 await self._prune(deployment, rendered, outcome)
                 await look_for_endings(deployment, self._cluster, self._observed, outcome)
                 if self._gatherer.cluster_ips(deployment) != facts.cluster_ips:
@@ -174,7 +174,9 @@ class Reconciler:
 
     # --- writing ---
 
-    async def _enforce(self, deployment: LLMDeployment, facts: Facts, rendered: list[Object], outcome: Outcome) -> None:
+    async def _enforce(
+        self, deployment: LLMDeployment, raw: Object, facts: Facts, rendered: list[Object], outcome: Outcome
+    ) -> None:
         """Phase by phase, deny first; what must wait is left alone."""
         slots = asyncio.Semaphore(_CONCURRENCY)
 
@@ -190,7 +192,7 @@ class Reconciler:
 
         for at, batches in by_phase(rendered).items():
             if at is Phase.STORAGE:
-                await self._keyrings.exist(deployment, outcome)
+                await self._keyrings.tend(deployment, raw["metadata"].get("annotations", {}), outcome)
             for batch in batches:
                 holds = [hold(deployment, obj, outcome, facts, self._observed.get) for obj in batch]
                 await _all(one(obj, held) for obj, held in zip(batch, holds, strict=True))

@@ -13,6 +13,7 @@ from cloister import names
 from cloister.controller import conditions
 from cloister.controller.families import FAMILIES, Verdict
 from cloister.controller.outcome import PROOF_AWAITED, Outcome, State
+from cloister.controller.rotation import KeyringState
 from cloister.controls import CONTROLS, Family
 from cloister.flows import components, peer
 from cloister.names import Key, key
@@ -75,6 +76,10 @@ def build(view: View) -> Object:
         "controls": _controls(view, wanted),
     }
     status |= _details(view) if view.rendered else _kept(view, "zones", "endpoints", "certificates")
+    if view.outcome.keyring_states:
+        status["keyrings"] = [_keyring(one) for one in view.outcome.keyring_states]
+    else:
+        status |= _kept(view, "keyrings")
     drift = _last_drift(view)
     return status | ({"lastDrift": drift} if drift else {})
 
@@ -235,6 +240,13 @@ def _certificates(view: View) -> Iterable[Object]:
         }
         times = {name: (live.get("status") or {}).get(name) for name in ("notAfter", "renewalTime")}
         yield line | {name: value for name, value in times.items() if value}
+
+
+def _keyring(one: KeyringState) -> Object:
+    known: Object = {"store": one.store.value, "secret": one.secret}
+    if one.current is None or one.created is None:
+        return known
+    return known | {"current": one.current, "old": list(one.old), "created": timestamp(one.created)}
 
 
 def _last_drift(view: View) -> Object | None:

@@ -6,6 +6,7 @@ from itertools import combinations
 
 from cloister.lint.finding import Hit, Rule, Severity
 from cloister.spec import LLMDeployment, Writer, milli
+from cloister.spec.fields import seconds
 
 
 def _below(key: str, prefixes: Sequence[str]) -> bool:
@@ -127,6 +128,28 @@ def _no_room(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
         yield Hit("spec.inference.resources.limits.memory", message, limit)
 
 
+def _odd_rotation(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    storage = deployment.spec.storage
+    for name, store in (
+        ("trainingData", storage.training_data),
+        ("checkpoints", storage.checkpoints),
+        ("interactionLogs", storage.interaction_logs),
+    ):
+        every = store.encryption.rotate_every if store.encryption else None
+        if every and not _DAY <= seconds(every) <= _YEAR:
+            often = "each rotation writes the whole store anew" if seconds(every) < _DAY else "a key lives over a year"
+            yield Hit(f"spec.storage.{name}.encryption.rotateEvery", often, every)
+
+
+def _short_memory(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    retention = deployment.spec.storage.interaction_logs.retention
+    if retention and seconds(retention) < _MONTH:
+        message = "an incident that is found later finds no records"
+        yield Hit("spec.storage.interactionLogs.retention", message, retention)
+
+
+_DAY, _MONTH, _YEAR = 86_400, 30 * 86_400, 366 * 86_400
+
 DATA = (
     Rule(
         "CL401",
@@ -218,5 +241,19 @@ DATA = (
         "Weights in memory, and no room for them",
         "raise the memory limit above size, by what the server itself needs",
         _no_room,
+    ),
+    Rule(
+        "CL414",
+        Severity.WARNING,
+        "Keys that turn too often, or hardly ever",
+        "rotate between once a day and once a year; 720h is usual",
+        _odd_rotation,
+    ),
+    Rule(
+        "CL415",
+        Severity.WARNING,
+        "Interaction logs that are gone within a month",
+        "keep them for 30d or longer",
+        _short_memory,
     ),
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from cloister import names, sidecar
 from cloister.facts import Facts, Settings
-from cloister.render.keys import SERVED
+from cloister.keyring import SERVED
 from cloister.render.meta import Object, child, retains_storage
 from cloister.render.pods import (
     mount,
@@ -16,6 +16,7 @@ from cloister.render.pods import (
     socket_volume,
 )
 from cloister.spec import LLMDeployment, Store
+from cloister.spec.fields import seconds
 from cloister.zones import GATE_PORT, STORES, Component
 
 JOURNAL_SIZE = "5Gi"
@@ -80,12 +81,15 @@ def stores(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Itera
                     facts,
                     settings,
                     workload=_store(component, settings),
+                    before=[_keeper(deployment, component, settings)],
                     volumes=[
                         {"name": "data", "persistentVolumeClaim": {"claimName": str(component)}},
                         {
                             "name": "keyring",
-                            "secret": {"secretName": names.keyring(component), "defaultMode": 0o440},
+                            "secret": {"secretName": keyring_name(deployment, component), "defaultMode": 0o440},
                         },
+                        {"name": "run-keys", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+                        {"name": socket_volume(sidecar.CONTROL_SOCKET), "emptyDir": {"sizeLimit": "1Mi"}},
                         {"name": socket_volume(sidecar.STORE_SOCKET), "emptyDir": {"sizeLimit": "1Mi"}},
                         scratch("tmp", "1Gi"),
                     ],
@@ -109,6 +113,38 @@ def journal_claim(deployment: LLMDeployment) -> Object:
     }
 
 
+def keyring_name(deployment: LLMDeployment, store: Component) -> str:
+    """Name of the Secret that a store's pod takes its keyring from."""
+    encryption = deployment.spec.storage.by_component()[store].encryption
+    return encryption.key_ref.name if encryption and encryption.key_ref else names.keyring(store)
+
+
+def _keeper(deployment: LLMDeployment, component: Component, settings: Settings) -> Object:
+    """Beside rclone, as the same user: turns the keyring into its configuration, moves objects to a new key, removes
+    what is past its retention. The only container that the keyring is mounted into."""
+    logs = deployment.spec.storage.interaction_logs
+    retention = logs.retention if component is Component.INTERACTION_LOGS else None
+    config = sidecar.Keeper(store=str(component), retention_seconds=seconds(retention) if retention else None)
+    return {
+        "name": "keeper",
+        "image": settings.image,
+        "restartPolicy": "Always",
+        "command": ["python", "-m", "cloister.jobs.keeper"],
+        "args": [config.model_dump_json(exclude_defaults=True)],
+        # The store must not start before its configuration is there.
+        "startupProbe": {"exec": {"command": ["test", "-s", sidecar.RCLONE_CONF]}, "periodSeconds": 1}
+        | {"failureThreshold": 600},
+        "resources": resources("20m", "64Mi", "256Mi"),
+        "securityContext": restricted(sidecar.STORE_UID, sidecar.SOCKET_GID),
+        "volumeMounts": [
+            mount("data", sidecar.DATA_DIR),
+            mount("keyring", sidecar.KEYRING_DIR, read_only=True),
+            mount("run-keys", sidecar.KEYS_DIR),
+            socket_mount(sidecar.CONTROL_SOCKET),
+        ],
+    }
+
+
 def _store(component: Component, settings: Settings) -> Object:
     """rclone's S3 server over its encrypting remotes, on a socket that only the auditor reaches."""
     return {
@@ -121,6 +157,10 @@ def _store(component: Component, settings: Settings) -> Object:
             f"{SERVED}:",
             "--addr",
             f"unix://{sidecar.STORE_SOCKET}",
+            "--rc",
+            "--rc-addr",
+            f"unix://{sidecar.CONTROL_SOCKET}",
+            "--rc-no-auth",
             # A whole transfer, not a pause: an upload of many gigabytes takes longer than the default of an hour.
             "--server-read-timeout",
             "24h",
@@ -136,8 +176,8 @@ def _store(component: Component, settings: Settings) -> Object:
         ],
         "env": [
             {"name": "BUCKET", "value": f"{SERVED}:{component}"},
-            {"name": "SOCKETS", "value": sidecar.STORE_SOCKET},
-            {"name": "RCLONE_CONFIG", "value": f"{sidecar.KEYRING_DIR}/rclone.conf"},
+            {"name": "SOCKETS", "value": f"{sidecar.STORE_SOCKET} {sidecar.CONTROL_SOCKET}"},
+            {"name": "RCLONE_CONFIG", "value": sidecar.RCLONE_CONF},
             {"name": "RCLONE_CACHE_DIR", "value": "/tmp"},  # noqa: S108 - a volume of its own
             {"name": "GOMEMLIMIT", "value": "900MiB"},
         ],
@@ -145,8 +185,9 @@ def _store(component: Component, settings: Settings) -> Object:
         "securityContext": restricted(sidecar.STORE_UID, sidecar.SOCKET_GID),
         "volumeMounts": [
             mount("data", sidecar.DATA_DIR),
-            mount("keyring", sidecar.KEYRING_DIR, read_only=True),
+            mount("run-keys", sidecar.KEYS_DIR, read_only=True),
             mount("tmp", "/tmp"),  # noqa: S108 - a volume of its own
             socket_mount(sidecar.STORE_SOCKET),
+            socket_mount(sidecar.CONTROL_SOCKET),
         ],
     }

@@ -135,6 +135,7 @@ class Spec(Model):
                     field,
                     f"{image!r} is not pinned: end it in @sha256:<digest>, or add an exception for ZT-04",
                 )
+        yield from self.storage.problems()
         users = self.identity.users
         if users and not users.mfa.required and not self.excused("ZT-06"):
             yield "spec.identity.users.mfa.required", "false needs an exception for ZT-06"

@@ -75,6 +75,18 @@ class DriftStatus(Model):
     time: Time = Field(description="When it was repaired.")
 
 
+class KeyringStatus(Model):
+    """One store's keys; never a part of them."""
+
+    store: Short = Field(description="The store.")
+    secret: Short = Field(description="The Secret in the storage zone that holds its keyring.")
+    current: int | None = Field(None, description="Version that new objects are written under; empty under a keyRef.")
+    old: Annotated[tuple[int, ...], Field(max_length=8)] = Field(
+        (), description="Versions that objects are being moved away from; each is destroyed when none is left."
+    )
+    created: Time | None = Field(None, description="When the current key was made.")
+
+
 class Status(Model):
     """What the operator has observed; written once a reconcile, and only on change."""
 
@@ -97,4 +109,5 @@ class Status(Model):
         (), description="Exceptions in force."
     )
     controls: Annotated[tuple[ControlStatus, ...], Field(max_length=64)] = Field((), description="Every control.")
+    keyrings: Annotated[tuple[KeyringStatus, ...], Field(max_length=3)] = Field((), description="The stores' keys.")
     last_drift: DriftStatus | None = Field(None, description="The last drift that was repaired.")

@@ -1,5 +1,6 @@
 """`spec.storage`: three stores, each with its own volume, identity, policy and keys."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -18,6 +19,11 @@ from cloister.spec.fields import (
     rules,
 )
 from cloister.zones import STORES, Component
+
+_LEAVES, _KEYRINGS = "cloister-", "keyring-"
+"""How names of Cloister's own Secrets in the storage zone begin (cloister.names)."""
+_OWN = "names a Secret of Cloister's own"
+_ONE_OF = "whoever fills keyRef also makes its new keys: leave one of the two out"
 
 StoreName = Literal["training-data", "checkpoints", "interaction-logs"]
 
@@ -61,10 +67,25 @@ class SecretRef(Model):
     name: DnsName = Field(description="Name of the Secret.")
 
 
+class KeyRef(Model):
+    """A Secret in the storage zone with a keyring in its entry `keyring.json`."""
+
+    name: DnsName = Field(
+        description="Name of the Secret; not one of Cloister's own.",
+        json_schema_extra=rules(cel(f"!self.startsWith('{_LEAVES}') && !self.startsWith('{_KEYRINGS}')", _OWN)),
+    )
+
+
 class Encryption(Model):
     """The keys under which a store keeps its objects."""
 
-    key_ref: SecretRef | None = Field(None, description="A keyring that something else fills.")
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("!has(self.keyRef) || !has(self.rotateEvery)", f"keyRef and rotateEvery: {_ONE_OF}")
+        )
+    )
+
+    key_ref: KeyRef | None = Field(None, description="A keyring that something else fills, and turns.")
     rotate_every: Duration | None = Field(None, description="How often a new key is made and objects re-encrypted.")
 
 
@@ -85,7 +106,12 @@ class Store(Model):
                 "has(self.storageClassName) == has(oldSelf.storageClassName)"
                 " && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
                 "storageClassName can't change: the data would stay behind on the old volume",
-            )
+            ),
+            cel(
+                "(has(self.encryption) && has(self.encryption.keyRef))"
+                " == (has(oldSelf.encryption) && has(oldSelf.encryption.keyRef))",
+                "encryption.keyRef can't be added or removed: what is stored lies under the other keyring",
+            ),
         )
     )
 
@@ -130,6 +156,18 @@ class Storage(Model):
     training_data: TrainingData = Field(description="Data that models learn from.")
     checkpoints: Checkpoints = Field(description="Weights.")
     interaction_logs: InteractionLogs = Field(description="Sealed records of every prompt, reply and data query.")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Field and message of each: the rules of CEL above, for a resource that was stored before they were."""
+        for name, store in zip(
+            ("trainingData", "checkpoints", "interactionLogs"), self.by_component().values(), strict=True
+        ):
+            encryption, field = store.encryption, f"spec.storage.{name}.encryption"
+            if encryption and encryption.key_ref:
+                if encryption.key_ref.name.startswith((_LEAVES, _KEYRINGS)):
+                    yield f"{field}.keyRef.name", f"{encryption.key_ref.name!r} {_OWN}: choose another name"
+                if encryption.rotate_every:
+                    yield f"{field}.rotateEvery", _ONE_OF
 
     def by_component(self) -> dict[Component, Store]:
         """The three declarations by their component."""

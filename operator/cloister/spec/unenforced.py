@@ -14,10 +14,6 @@ UNENFORCED: tuple[tuple[str, str], ...] = (
     ("storage.trainingData.backend", "ZT-24"),
     ("storage.checkpoints.backend", "ZT-24"),
     ("storage.interactionLogs.backend", "ZT-24"),
-    ("storage.trainingData.encryption", "ZT-25"),
-    ("storage.checkpoints.encryption", "ZT-25"),
-    ("storage.interactionLogs.encryption", "ZT-25"),
-    ("storage.interactionLogs.retention", "ZT-30"),
     ("audit.export", "ZT-16"),
 )
 """Path below spec (``[]`` is any item of a list), and the control that it belongs to."""
