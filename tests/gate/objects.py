@@ -1,4 +1,4 @@
-"""Objects as any S3 server keeps them (moto), behind a gate or behind mutual TLS alone, and the faults of a bad line."""
+"""Objects as any S3 server keeps them (moto), behind a gate or mutual TLS alone, and the faults of a bad line."""
 
 import ssl
 import threading
@@ -76,6 +76,7 @@ class Objects:
         self.seen.append(query)
         if self.busy:
             self.busy -= 1
+            environ["wsgi.input"].read()
             start("503 Slow Down", [("Content-Type", "application/xml")])
             return [b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"]
         answer = self._app(environ | _FOR_MOTO, start)
@@ -98,6 +99,9 @@ class _Quiet(WSGIRequestHandler):
 
     def address_string(self) -> str:
         return "peer"
+
+    def connection_dropped(self, error: BaseException, environ: Environ | None = None) -> None:
+        self.close_connection = True
 
 
 @contextmanager

@@ -14,13 +14,12 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cloister import cli, names, sidecar
 from cloister.facts import Facts
 from cloister.render.gate import gate_files
-from cloister.zones import GATE_PORT, Component
+from cloister.zones import GATE_PORT, STORES, Component
 from tests.gate.identities import Authority
 from tests.gate.objects import Objects, on_port, on_socket
 from tests.gate.running import mounted_gate, running, until
@@ -31,6 +30,7 @@ DEPLOYMENT = deployment(example("support-bot"))
 STORE = Component.CHECKPOINTS
 HOST = names.service_host("support-bot", STORE)
 MIB = 1 << 20
+COMMAND = str(Path(sys.executable).with_name("cloister"))
 BIG = bytes(range(256)) * (20 * MIB // 256)
 
 
@@ -87,7 +87,8 @@ class Client:
 @pytest.fixture
 def direct(tmp_path: Path) -> Iterator[Client]:
     """The store without a gate: mutual TLS and S3 with all its verbs."""
-    with on_port(CA.issue(spiffe("storage", "x"), hosts=(HOST,)), CA.pem, tmp_path) as (objects, port):
+    hosts = tuple(names.service_host("support-bot", store) for store in STORES)
+    with on_port(CA.issue(spiffe("storage", "x"), hosts=hosts), CA.pem, tmp_path) as (objects, port):
         yield Client(objects, port, identity(tmp_path / "identity"))
 
 
@@ -339,7 +340,7 @@ class TestGet:
         direct.objects.cuts, direct.objects.stall = [6 * MIB], threading.Event()
         out = tmp_path / "out" / "big"
         out.parent.mkdir()
-        command = [Path(sys.executable).with_name("cloister"), *direct.arguments("get", "checkpoints/big", "-o", out)]
+        command = [COMMAND, *direct.arguments("get", "checkpoints/big", "-o", out)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             until(lambda: any(path.stat().st_size >= 5 * MIB for path in out.parent.glob("*.partial")), "some bytes")
             assert "another process" in direct.fails("get", "checkpoints/big", "-o", out)
@@ -405,7 +406,7 @@ class TestGet:
             except OSError:
                 return  # Linux, when the other side is closed
 
-        command = [Path(sys.executable).with_name("cloister"), *direct.arguments("get", "checkpoints/big", "-o", "-")]
+        command = [COMMAND, *direct.arguments("get", "checkpoints/big", "-o", "-")]
         environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
         thread = threading.Thread(target=listen)
         thread.start()

@@ -25,6 +25,8 @@ from cloister.zones import GATE_PORT, Component
 CONNECTIONS = 4
 ATTEMPTS = 5
 CONNECT_SECONDS, READ_SECONDS = 10, 120
+_FINAL = ("CERTIFICATE_VERIFY_FAILED", "ALERT")
+"""In OpenSSL's reasons: this side refused, or the other side did."""
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _ENDPOINT = re.compile(r"https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?")
 
@@ -81,7 +83,10 @@ class _Connections(URLLib3Session):  # type: ignore[misc] # botocore has no type
         try:
             return self.send(request)
         except SSLError as error:
-            raise TLSError(str(error.kwargs.get("error", error))) from error
+            reason = str(error.kwargs.get("error", error))
+            if any(sign in reason for sign in _FINAL):
+                raise TLSError(reason) from error
+            raise  # only an end of the connection that TLS did not announce
 
 
 def _client(endpoint: str, host: str, identity: Identity) -> Any:

@@ -11,6 +11,7 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
+    SSLError,
 )
 
 from cloister.cli.data.client import Store, TLSError
@@ -38,10 +39,10 @@ def explained(store: Store, place: Place, verb: str) -> Iterator[None]:
             f"{store.endpoint}: can't be reached: {_why(error)}. A pod reaches a store where {place.field} names its"
             " namespace and service account, and its own namespace allows the egress and DNS"
         ) from error
-    except ConnectionClosedError as error:
+    except (ConnectionClosedError, SSLError) as error:
         raise UserError(
-            f"{store.endpoint}: closed the connection: {_why(error)}. So a gate treats a caller that nothing declares:"
-            f" {store.identity.name}"
+            f"{store.endpoint}: closed the connection: {_why(error)}. If that is so every time, nothing declares"
+            f" {store.identity.name} there"
         ) from error
     except (BotoCoreError, HTTPClientError) as error:
         raise UserError(f"{place}: {_why(error)}") from error
