@@ -26,7 +26,10 @@ from tests.cluster import binaries, catalogue
 from tests.generate import ROOT, dump, render
 
 CHECKOV = ROOT / ".venv-audit" / "bin" / "checkov"
-EXAMPLES = sorted((ROOT / "manifests" / "examples").glob("*.yaml"))
+_FOLDER = ROOT / "manifests" / "examples"
+EXAMPLES = [*sorted(_FOLDER.glob("*.yaml")), *sorted(_FOLDER.glob("*/llmdeployment.yaml"))]
+OUTSIDE = sorted(_FOLDER.glob("*/clients/*.yaml"))
+"""Machines outside the zones, as an example's reader applies them."""
 CHART_CASES = sorted((ROOT / "tests" / "charts").glob("*/values.yaml"))
 NOT_VALIDATED = "CustomResourceDefinition,ServiceMonitor"
 """The API server validates the first when tests install it; the second's schema is another project's."""
@@ -120,7 +123,8 @@ def _sources(folder: Path) -> Iterator[Path]:
         done = subprocess.run([program, "render", example], capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"cloister render {example}: {done.stderr}")
-        yield _file(folder / f"example-{example.name}", done.stdout)
+        yield _file(folder / f"example-{example.parent.name}-{example.name}", done.stdout)
+    yield from OUTSIDE
 
 
 def _file(path: Path, text: str) -> Path:

@@ -19,6 +19,14 @@ Raw = dict[str, Any]
 
 DIGEST = "@sha256:" + "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8"
 
+ED25519 = "cloister-pub-ed25519:11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+P256 = """-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEz9TxoHYXSx/mTHYAxc/p7VUU4a+Q
+4IxsGjS56JGBdhqm8RLKDk7auNC8rLMnpxEWBVWp+Ej98LbLiNL9CPn9TA==
+-----END PUBLIC KEY-----
+"""
+_SEALS: list[Raw] = [{}, {"sealed": False}, {"sealed": True, "unsealKeyRef": {"name": "weights-key"}}]
+
 _ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -125,7 +133,10 @@ def _inference(apis: list[str]) -> SearchStrategy[Raw]:
         {"object": object_keys, "sha256": st.just(DIGEST.rpartition(":")[2])},
         mountPath=st.sampled_from(["/models", "/data/weights"]),
         size=quantities,
+        memory=st.booleans(),
+        publicKey=st.sampled_from([ED25519, P256]),
     )
+    model = st.tuples(model, st.sampled_from(_SEALS)).map(lambda pair: pair[0] | pair[1])
     return _optional(
         {"image": images, "apis": st.fixed_dictionaries(dict.fromkeys(apis, api))},
         port=st.integers(1024, 65535).filter(lambda port: port not in RESERVED_PORTS),

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from cloister import names
-from cloister.spec import Client, LLMDeployment, Principal, UserToken
+from cloister.spec import Client, LLMDeployment, MaskKind, Principal, UserToken
 from cloister.zones import FLOW_TABLE, Component, FlowRule
+
+EVERY_KIND = tuple(map(str, MaskKind))
+"""What a reader without the right to raw data does not see."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Grant:
     """Name of the approved API, for flows to the model."""
     new_objects_only: bool = False
     """The gate adds ``If-None-Match: *`` (RFC 9110, section 13.1.2), so nothing is ever overwritten."""
+    masked: tuple[str, ...] = ()
+    """Kinds of values that the source does not see."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +129,17 @@ def _prompt(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
 def _fetch(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
     model = deployment.spec.inference.model
     if model:
-        grant = Grant(_methods(rule), paths=(bucket_path(Component.CHECKPOINTS, model.object),))
+        objects = (model.object, model.signature) if model.signature else (model.object,)
+        paths = tuple(bucket_path(Component.CHECKPOINTS, key) for key in objects)
+        grant = Grant(_methods(rule), paths=paths)
         yield _between(deployment, rule, Component.INFERENCE, Component.CHECKPOINTS, grant)
 
 
 def _learn(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
     training = deployment.spec.training
     if training and training.reads:
-        grant = _prefixes(rule, Component.TRAINING_DATA, training.reads)
+        masked = EVERY_KIND if training.mask is None else tuple(map(str, training.mask))
+        grant = _prefixes(rule, Component.TRAINING_DATA, training.reads, masked)
         yield _between(deployment, rule, Component.TRAINING, Component.TRAINING_DATA, grant)
 
 
@@ -158,7 +166,7 @@ def _read(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
         (Component.CHECKPOINTS, storage.checkpoints.readers),
     ):
         for reader in readers:
-            grant = _prefixes(rule, store, reader.prefixes)
+            grant = _prefixes(rule, store, reader.prefixes, () if reader.raw else EVERY_KIND)
             yield Flow(rule, machine(deployment, reader), peer(deployment, store), (grant,))
     for log_reader in storage.interaction_logs.readers:
         grant = Grant(_methods(rule), prefixes=(bucket_path(Component.INTERACTION_LOGS),))
@@ -180,8 +188,8 @@ def _between(deployment: LLMDeployment, rule: FlowRule, source: Component, targe
     return Flow(rule, peer(deployment, source), peer(deployment, target), (grant,))
 
 
-def _prefixes(rule: FlowRule, store: Component, prefixes: tuple[str, ...]) -> Grant:
-    return Grant(_methods(rule), prefixes=tuple(bucket_path(store, prefix) for prefix in prefixes))
+def _prefixes(rule: FlowRule, store: Component, prefixes: tuple[str, ...], masked: tuple[str, ...] = ()) -> Grant:
+    return Grant(_methods(rule), prefixes=tuple(bucket_path(store, prefix) for prefix in prefixes), masked=masked)
 
 
 _BUILDERS: dict[str, Callable[[LLMDeployment, FlowRule], Iterator[Flow]]] = {

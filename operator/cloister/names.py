@@ -29,6 +29,8 @@ ANNOTATION_CONFIG: Final = f"{GROUP}/config"
 
 TRUST_BUNDLE: Final = "trust-bundle"
 DENY_ALL: Final = "deny-all"
+FETCH: Final = "fetch"
+"""The init container that brings the weights."""
 REVOCATIONS: Final = "revocations"
 """The ConfigMap, in the inference zone, with the list of those who are no longer admitted."""
 

@@ -36,9 +36,14 @@ LEAF_DIR = "/etc/cloister/leaf"
 BUNDLE_DIR = "/etc/cloister/trust"
 AUDITOR_CONFIG = "/etc/cloister/auditor/auditor.json"
 KEYRING_DIR = "/etc/cloister/keyring"
+UNSEAL_KEY = "/etc/cloister/unseal/key"
+"""Secret key that opens the weights; mounted into fetch alone."""
 REVOCATIONS = "/etc/cloister/revocations/revocations.json"
 """A :class:`Revocations`; the operator writes it, the auditor reads it again when it changes."""
 JOURNAL_DIR = "/var/lib/cloister/journal"
+SCRATCH_DIR = "/var/lib/cloister/scratch"
+"""Masked copies of whole objects, in stores; gone with the pod."""
+SCRATCH_BYTES = 8 << 30
 DATA_DIR = "/var/lib/cloister/data"
 
 S3_PORT = 9000
@@ -119,6 +124,36 @@ class Limits(_Model):
     """Requests under way at once."""
 
 
+class Read(_Model):
+    """What a caller of a store may get, head and list."""
+
+    prefixes: tuple[str, ...] = ()
+    """Key prefixes, each ending in '/', or empty for the whole bucket."""
+    objects: tuple[str, ...] = ()
+    """Keys."""
+    masked: tuple[str, ...] = ()
+    """Kinds of values that it sees masked."""
+
+
+class Access(_Model):
+    """The rights of one machine in one bucket."""
+
+    identity: str
+    """SPIFFE ID."""
+    reads: tuple[Read, ...] = ()
+    writes: tuple[str, ...] = ()
+    """Key prefixes below which it puts and deletes."""
+    appends: tuple[str, ...] = ()
+    """Key prefixes below which it puts what is not there yet, and nothing else."""
+
+
+class Bucket(_Model):
+    """A store as its callers see it. Who is not named has no rights."""
+
+    name: str
+    access: tuple[Access, ...] = ()
+
+
 class Journal(_Model):
     """What is recorded, for whom, and where it goes."""
 
@@ -130,6 +165,8 @@ class Journal(_Model):
     """Where sealed segments are PUT: `unix:<path>`."""
     path: Annotated[str, Field(pattern="^/.*/$")]
     """Path below which they are PUT."""
+    last_shipping_seconds: int = 20
+    """How long the last segments may take to be shipped when the pod ends; what is left waits on its volume."""
 
 
 class Auditor(_Model):
@@ -144,8 +181,13 @@ class Auditor(_Model):
     """Socket on which the gate hands over requests; None where nothing comes in (training)."""
     upstream: Upstream | None = None
     s3_listen: str | None = None
-    """Where training's S3 endpoint is offered."""
+    """`127.0.0.1:<port>`: where training's S3 endpoint is offered; its callers have the rights of the pod."""
     s3_upstream: str | None = None
+    """Where its queries go: `unix:<path>`."""
+    buckets: tuple[Bucket, ...] = ()
+    """Rights at the store behind, or of training at the stores that it uses."""
+    scratch_directory: str | None = None
+    """Where whole objects lie while masked copies of them are made."""
     journal: Journal
     people: People = People()
     limits: Limits = Limits()
@@ -155,6 +197,20 @@ class Auditor(_Model):
     health_port: int
     metrics_port: int
 
+    @property
+    def serves_s3(self) -> bool:
+        """Whether what it stands before is a store, or several."""
+        return bool(self.s3_listen or (self.upstream and self.upstream.kind == "s3"))
+
+
+class Signed(_Model):
+    """Who must have signed the object that is fetched."""
+
+    path: Annotated[str, Field(pattern="^/")]
+    """Path of the signature at the checkpoints store."""
+    public_key: str
+    """As in the resource; it tells the signature's form too."""
+
 
 class Fetch(_Model):
     """Configuration of the fetch container, as its one argument (JSON)."""
@@ -163,5 +219,10 @@ class Fetch(_Model):
     path: Annotated[str, Field(pattern="^/")]
     """Path of the object at the checkpoints store."""
     sha256: str
+    """Of the object as it is stored."""
     target: str
     """File that it writes."""
+    signed: Signed | None = None
+    """None: no signature is asked for."""
+    unseal_key: str | None = None
+    """File with the key that opens the object; None: it is not sealed."""

@@ -111,7 +111,14 @@ FLOW_TABLE: tuple[FlowRule, ...] = (
         GATE_PORT,
         "mTLS, the person's token, declared APIs",
     ),
-    FlowRule("fetch", Party.INFERENCE, Party.CHECKPOINTS, (Verb.READ,), GATE_PORT, "this model's object only"),
+    FlowRule(
+        "fetch",
+        Party.INFERENCE,
+        Party.CHECKPOINTS,
+        (Verb.READ,),
+        GATE_PORT,
+        "this model's object and its signature",
+    ),
     FlowRule("learn", Party.TRAINING, Party.TRAINING_DATA, (Verb.READ,), GATE_PORT, "declared prefixes"),
     FlowRule(
         "checkpoint",

@@ -1,4 +1,4 @@
-"""`python -m tests.bench operator [--deployments N]`, or `datapath [--rounds N] [--seconds S] [--quick]`."""
+"""`python -m tests.bench operator [--deployments N]`, `datapath [--rounds N] [--seconds S]`, `storage [--rounds N]`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import operator_bench
+from tests.bench import operator_bench, storage_bench
 from tests.bench.datapath import run as datapath_bench
 
 
@@ -24,6 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     datapath.add_argument("--plot", type=Path, help="an SVG to write")
     datapath.add_argument("--without-litellm", action="store_true", help="needs no package from PyPI")
     datapath.set_defaults(run=_datapath)
+    storage = commands.add_parser("storage", help="What the way to a store costs.")
+    storage.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
+    storage.add_argument("--quick", action="store_true", help="without the gigabyte, once: does every way work?")
+    storage.set_defaults(run=lambda o: storage_bench.run(1 if o.quick else o.rounds, quick=o.quick))
     options = parser.parse_args(arguments)
     code: int = options.run(options)
     return code

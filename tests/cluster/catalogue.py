@@ -34,6 +34,13 @@ class Binary:
     """Whether a `KUBEBUILDER_ASSETS` directory may provide it."""
     on_path: bool = False
     """Whether any version on `PATH` will do."""
+    made_of: str = ""
+    """The Go module whose program this is, where `package` is a smaller main package of our own."""
+
+    @property
+    def origin(self) -> str:
+        """The package or module whose version counts."""
+        return self.made_of or self.package
 
     @property
     def module_directory(self) -> Path:
@@ -115,6 +122,10 @@ PROGRAMS: dict[str, Binary] = {
             "kube-score", "v1.20.0", "kube-score", "github.com/zegl/kube-score/cmd/kube-score", 35,
             "main.version",
         ),
+        Binary(
+            "rclone", "v1.76.0", "rclone", "cloister.dev/tests/cluster/rclone", 130,
+            "github.com/rclone/rclone/fs.Version", made_of="github.com/rclone/rclone",
+        ),
     )
 }  # fmt: skip
 
@@ -151,9 +162,10 @@ def cached(item: Binary | ModuleFiles) -> Path:
 
 
 def cache_key(item: Binary | ModuleFiles) -> str:
-    """Changes with anything that changes the result: dependencies, checksums, flags, platform."""
+    """Changes with anything that changes the result: dependencies, checksums, our own sources, flags, platform."""
     digest = hashlib.sha256()
     for part in (
+        *(source.read_bytes() for source in sorted(item.module_directory.glob("*.go"))),
         (item.module_directory / "go.mod").read_bytes(),
         (item.module_directory / "go.sum").read_bytes(),
         " ".join(item.build_arguments).encode(),

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -204,6 +205,16 @@ class TestPaths:
             b"Transfer-Encoding: xchunked\r\n",
             b"x_cloister_peer: a\r\n",
             b"Bad Name: a\r\n",
+            b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+            b"Transfer-Encoding: chunked, identity\r\n",
+            b"Transfer-Encoding : chunked\r\n",
+            b"Transfer-Encoding:\x0bchunked\r\n",
+            b"Content-Length: +2\r\n",
+            b"Content-Length: 2,2\r\n",
+            b"Content-Length: 0x2\r\n",
+            b"Content-Length : 2\r\n",
+            b"Content-Length: 2\r\n folded: a\r\n",
+            b"X-A: a\x00b\r\nContent-Length: 2\r\n",
         ],
     )
     def test_ambiguous_requests(self, gate: Gate, nightly: ssl.SSLContext, headers: bytes) -> None:
@@ -213,6 +224,86 @@ class TestPaths:
             answer = connection.recv(4096)
         assert answer.split(b" ")[1] in {b"400", b"501"}
         assert len(gate.auditor.seen) == before
+
+    @pytest.mark.parametrize(
+        "chunks",
+        [
+            b"2;a\nb\r\n{}\r\n0\r\n\r\n",
+            b"2\n{}\r\n0\r\n\r\n",
+            b"-2\r\n{}\r\n0\r\n\r\n",
+            b"2 \r{}\r\n0\r\n\r\n",
+        ],
+        ids=["an extension with a line end", "a bare line end", "a sign", "a bare return"],
+    )
+    def test_ambiguous_chunks(self, gate: Gate, nightly: ssl.SSLContext, chunks: bytes) -> None:
+        before = len(gate.auditor.seen)
+        with connect(gate, nightly) as connection:
+            head = b"POST " + CHAT.encode() + b" HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            connection.sendall(head + chunks)
+            assert connection.recv(4096).split(b" ")[1] == b"400"
+        assert len(gate.auditor.seen) == before
+
+    @pytest.mark.parametrize(
+        ("headers", "body"),
+        [
+            (b"X-A: a\rX-B: b\r\nContent-Length: 2\r\n", b"{}"),
+            (b"Host: b\r\nContent-Length: 2\r\n", b"{}"),
+            (b"Transfer-Encoding: chunked\r\n", b"2\r\n{}X\r\n0\r\n\r\n"),
+        ],
+        ids=["a return in a header", "two hosts", "more than the chunk"],
+    )
+    def test_what_envoy_forgives_is_forwarded_in_one_meaning(
+        self, gate: Gate, nightly: ssl.SSLContext, headers: bytes, body: bytes
+    ) -> None:
+        before = len(gate.auditor.seen)
+        with connect(gate, nightly) as connection:
+            connection.sendall(b"POST " + CHAT.encode() + b" HTTP/1.1\r\nHost: a\r\n" + headers + b"\r\n" + body)
+            connection.recv(4096)
+        (seen,) = gate.auditor.seen[before:]
+        assert (seen.body, seen.headers["content-length"]) == (b"{}", "2")
+        assert seen.headers["host"] == "inference.support-bot-inference.svc"
+        assert not {"x-b", "transfer-encoding"} & seen.headers.keys()
+
+    def test_what_follows_a_request_is_judged_by_itself(self, gate: Gate, nightly: ssl.SSLContext) -> None:
+        """Two requests in one write: the one that is admitted opens no way for the other."""
+        post = b"POST %b HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}"
+        for first, second in ((b"/admin", CHAT.encode()), (CHAT.encode(), b"/admin")):
+            before = len(gate.auditor.seen)
+            with connect(gate, nightly) as connection:
+                connection.sendall(post % first + post % second)
+                answers = b""
+                while answers.count(b"HTTP/1.1 ") < 2 and (data := connection.recv(4096)):
+                    answers += data
+            statuses = [part.split(b" ")[0] for part in answers.split(b"HTTP/1.1 ")[1:]]
+            # After a refusal the gate may end the connection: the second is then nobody's.
+            assert statuses == [b"403" if path == b"/admin" else b"200" for path in (first, second)][: len(statuses)]
+            assert [seen.path for seen in gate.auditor.seen[before:]] == [CHAT] * statuses.count(b"200")
+
+    def test_http_2_with_another_length(self, gate: Gate, nightly: ssl.SSLContext) -> None:
+        """What is announced and what comes must agree in HTTP/2 as well (RFC 9113, section 8.1.1)."""
+        before = len(gate.auditor.seen)
+        context = gate.context(OUR_CA.issue(NIGHTLY), OUR_CA.pem)
+        context.set_alpn_protocols(["h2"])
+        with connect(gate, context) as connection:
+            if connection.selected_alpn_protocol() != "h2":
+                return  # not offered: nothing to disagree about
+            fields = {":method": "POST", ":path": CHAT, ":scheme": "https", ":authority": "a", "content-length": "9"}
+            block = b"".join(
+                b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+                for name, value in fields.items()
+            )
+            frames = _frame(4, 0, 0, b"") + _frame(1, 4, 1, block) + _frame(0, 1, 1, b"{}")
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frames)
+            connection.settimeout(5)
+            with suppress(TimeoutError):
+                while connection.recv(4096):
+                    pass
+        assert len(gate.auditor.seen) == before
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """RFC 9113, section 4.1."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
 class TestHeaders:
@@ -305,7 +396,7 @@ class TestManagement:
         assert gate.metrics(method="POST").status == 403
 
     def test_admin_is_a_closed_socket(self, gate: Gate) -> None:
-        assert gate.mounted.stat(sidecar.ADMIN_SOCKET).st_mode & 0o777 == 0o660
+        assert gate.mounted.stat(sidecar.ADMIN_SOCKET).st_mode & 0o777 == 0o600
         assert gate.over(sidecar.ADMIN_SOCKET, target="/ready").status == 200
         for path in ("/quitquitquit", "/config_dump", "/logging", "/runtime_modify", "/"):
             assert gate.over(sidecar.ADMIN_SOCKET, "POST", path).status == 403

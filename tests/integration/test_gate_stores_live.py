@@ -90,8 +90,14 @@ class TestStores:
             ("GET", "/checkpoints/support-bot"),
             ("GET", "/checkpoints/support-bot/"),
             ("GET", "/checkpoints/support-bot/x/"),
-            ("GET", "/checkpoints/"),
-            ("GET", "/checkpoints"),
+            ("GET", "/checkpoints/?acl"),
+            ("GET", "/checkpoints?versions"),
+            ("GET", "/checkpoints?list-type=2&policy"),
+            ("GET", "/checkpoints?location"),
+            ("POST", "/checkpoints?delete"),
+            ("PUT", "/checkpoints"),
+            ("DELETE", "/checkpoints"),
+            ("GET", "/checkpoints/support-bot/x?uploadId=1"),
             ("GET", "/"),
             ("GET", "/training-data/corpora/support/x"),
             ("GET", "/checkpoints/support-bot/x?acl"),
@@ -130,6 +136,36 @@ class TestStores:
         assert gate.ask(writer, "DELETE", path, body=None).status == 200
         assert gate.ask(writer, "GET", path, body=None).status == 403
 
+    def test_queries_are_those_of_a_closed_list(self, net: Net) -> None:
+        gate = net[Component.TRAINING_DATA]
+        writer = client(gate, "etl", "ingest")
+        path = "/training-data/corpora/support/a.jsonl"
+        allowed = (
+            ("POST", f"{path}?uploads"),
+            ("PUT", f"{path}?uploadId=7&partNumber=1"),
+            ("POST", f"{path}?uploadId=7"),
+            ("DELETE", f"{path}?uploadId=7&x-id=AbortMultipartUpload"),
+            ("GET", f"{path}?uploadId=7&max-parts=10"),
+            ("POST", "/training-data?delete"),
+            ("HEAD", "/training-data"),
+        )
+        for method, target in allowed:
+            assert gate.ask(writer, method, target, body=None).status == 200, (method, target)
+        refused = (
+            ("POST", path),
+            ("POST", f"{path}?restore"),
+            ("POST", f"{path}?uploads&acl"),
+            ("PUT", f"{path}?acl"),
+            ("PUT", f"{path}?tagging"),
+            ("GET", f"{path}?max-parts=10"),
+            ("GET", f"{path}?uploadId=7&versionId=1"),
+            ("GET", "/training-data?list-type=2&prefix=corpora/support/"),
+            ("POST", "/training-data/other/a?uploads"),
+            ("POST", "/training-data"),
+        )
+        for method, target in refused:
+            assert gate.ask(writer, method, target, body=None).status == 403, (method, target)
+
     def test_copying_is_refused(self, net: Net) -> None:
         gate = net[Component.TRAINING_DATA]
         source = {"x-amz-copy-source": "/training-data/secret"}
@@ -161,7 +197,8 @@ class TestStores:
         reader = client(gate, "security", "auditor")
         assert gate.ask(reader, "GET", path, body=None).status == 200
         assert gate.ask(reader, "PUT", path, body=b"").status == 403
-        assert gate.ask(reader, "GET", "/interaction-logs/", body=None).status == 403
+        assert gate.ask(reader, "GET", "/interaction-logs?list-type=2&prefix=support-bot", body=None).status == 200
+        assert gate.ask(reader, "POST", "/interaction-logs?delete", body=b"").status == 403
 
     def test_an_auditor_only_adds_new_segments_of_its_own(self, net: Net) -> None:
         """Straight to the store's gate: it does not rely on the gate that it talks to."""
@@ -233,8 +270,9 @@ class TestEgress:
 
     def test_sockets_are_closed_to_others(self, net: Net) -> None:
         mounted = net[Component.INFERENCE].mounted
-        for socket in (sidecar.JOURNAL_SOCKET, sidecar.FETCH_SOCKET, sidecar.ADMIN_SOCKET):
+        for socket in (sidecar.JOURNAL_SOCKET, sidecar.FETCH_SOCKET):
             assert mounted.stat(socket).st_mode & 0o777 == 0o660
+        assert mounted.stat(sidecar.ADMIN_SOCKET).st_mode & 0o777 == 0o600
         assert not mounted.exists(sidecar.STORES_SOCKET), "a model server has no way to data"
 
     def test_training_lets_nobody_in(self, net: Net) -> None:

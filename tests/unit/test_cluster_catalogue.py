@@ -41,6 +41,12 @@ def test_key_changes_with_the_environment_of_the_build(program: Binary, monkeypa
     assert catalogue.cache_key(program) != before
 
 
+def test_key_changes_with_our_own_sources(program: Binary) -> None:
+    before = catalogue.cache_key(program)
+    (program.module_directory / "main.go").write_text("package main\n")
+    assert catalogue.cache_key(program) != before
+
+
 def test_key_is_stable(program: Binary) -> None:
     assert catalogue.cache_key(program) == catalogue.cache_key(program)
 
@@ -74,21 +80,26 @@ def test_only_kubectl_is_taken_from_the_path(tmp_path: Path, monkeypatch: pytest
 def test_go_mod_pins_the_version_that_the_catalogue_names(program: Binary) -> None:
     go_mod = (program.module_directory / "go.mod").read_text()
     required = dict(re.findall(r"^\s*(?:require )?(\S+) (v\S+)(?: // indirect)?$", go_mod, re.MULTILINE))
-    pinned = {version for module, version in required.items() if _within(program.package, module)}
+    pinned = {version for module, version in required.items() if _within(program.origin, module)}
     assert pinned == {program.version}
 
 
 @EVERY_PROGRAM
-def test_go_mod_lists_the_program_as_a_tool(program: Binary) -> None:
+def test_go_mod_lists_the_program_as_a_tool_or_is_its_own(program: Binary) -> None:
     go_mod = (program.module_directory / "go.mod").read_text()
-    assert re.search(rf"^(?:tool )?\s*{re.escape(program.package)}$", go_mod, re.MULTILINE)
+    own = program.made_of and (program.module_directory / "main.go").exists()
+    assert (
+        go_mod.startswith(f"module {program.package}\n")
+        if own
+        else re.search(rf"^(?:tool )?\s*{re.escape(program.package)}$", go_mod, re.MULTILINE)
+    )
 
 
 @EVERY_PROGRAM
 def test_every_required_module_has_a_checksum(program: Binary) -> None:
     sums = (program.module_directory / "go.sum").read_text()
     assert re.search(r"^\S+ v\S+ h1:\S{44}$", sums, re.MULTILINE)
-    assert program.package.split("/cmd/")[0] in sums
+    assert program.origin.split("/cmd/")[0] in sums
 
 
 def test_files_of_cert_manager_come_from_the_version_that_runs() -> None:

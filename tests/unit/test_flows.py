@@ -10,7 +10,7 @@ from cloister.names import namespace
 from cloister.spec import LLMDeployment
 from cloister.zones import FLOW_TABLE, GATE_PORT, Component, Party, Verb, Zone
 from tests.edits import REMOVED, deployment
-from tests.strategies import deployments
+from tests.strategies import ED25519, deployments
 
 
 def row(rule: str, changes: dict[str, Any] | None = None) -> list[Flow]:
@@ -78,6 +78,15 @@ def test_fetch_is_one_object() -> None:
     assert ends(fetch) == (MODEL, store("checkpoints"))
     assert granted(fetch) == [(method, "/checkpoints/support-bot/model.gguf") for method in ("GET", "HEAD")]
     assert row("fetch", {"spec.inference.model": REMOVED}) == []
+
+
+def test_a_signature_is_one_object_more() -> None:
+    (fetch,) = row("fetch", {"spec.inference.model.publicKey": ED25519})
+    assert granted(fetch) == [
+        (method, f"/checkpoints/support-bot/model.gguf{suffix}")
+        for method in ("GET", "HEAD")
+        for suffix in ("", ".sig")
+    ]
 
 
 def test_learn_is_reading_declared_prefixes() -> None:

@@ -236,7 +236,7 @@ def test_no_configuration_holds_a_symmetric_key() -> None:
 
 def test_admin_is_a_socket_and_reads_only() -> None:
     admin = gate_files(SUPPORT_BOT, Component.INFERENCE, Facts())["envoy.json"]["admin"]
-    assert admin["address"] == {"pipe": {"path": sidecar.ADMIN_SOCKET, "mode": 0o660}}
+    assert admin["address"] == {"pipe": {"path": sidecar.ADMIN_SOCKET, "mode": 0o600}}
     assert {path["exact"] for path in admin["allow_paths"]} == {"/ready", "/stats/prometheus", "/certs"}
 
 

@@ -13,11 +13,13 @@ from hypothesis import given, settings
 
 from cloister import names
 from cloister.facts import Facts, Settings
-from cloister.flows import Flow, Peer, components, flows
+from cloister.flows import Flow, Grant, Peer, components, flows
 from cloister.render import render
+from cloister.render.auditor import auditor_settings
 from cloister.render.phases import Phase, phase
+from cloister.s3 import Level, allowed
 from cloister.spec import LLMDeployment
-from cloister.zones import Component, Zone
+from cloister.zones import STORES, Component, Verb, Zone
 from tests import strategies
 from tests.edits import deployment as example
 
@@ -25,7 +27,7 @@ Object = dict[str, Any]
 
 SETTINGS = Settings()
 MANY = settings(max_examples=60)
-KEY_HOLDERS = {"leaf": "gate", "keyring": "store"}
+KEY_HOLDERS = {"leaf": "gate", "keyring": "store", "unseal-key": names.FETCH}
 """Volume with a key -> the one container that mounts it."""
 PERSISTED_BYTES = 2**20
 ALLOWED_VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
@@ -167,32 +169,54 @@ def admissions_of_gate(objects: list[Object], component: Component) -> set[Admis
         if (obj["metadata"]["name"], obj["metadata"]["namespace"].rpartition("-")[2])
         == (names.gate_config(component), component.zone)
     ]
+    if "admission.json" not in config["data"]:
+        return set()
+    (extension,) = json.loads(config["data"]["admission.json"])["resources"]
     found = set()
-    for listener in json.loads(config["data"]["listeners.json"])["resources"]:
-        if listener["name"] != "ingress":
-            continue
-        first = listener["filter_chains"][0]["filters"][0]["typed_config"]["http_filters"][0]
-        assert first["name"] == "envoy.filters.http.rbac"
-        assert first["typed_config"]["rules"]["action"] == "ALLOW"
-        for policy in first["typed_config"]["rules"]["policies"].values():
-            (principal,) = policy["principals"]
-            identity, alone = principal["and_ids"]["ids"]
-            name = identity["authenticated"]["principal_name"]["exact"]
-            assert alone["header"]["string_match"]["exact"] == name
-            for granted in policy["permissions"]:
-                methods, paths, *_ = granted["and_rules"]["rules"]
-                for method in methods["or_rules"]["rules"]:
-                    for path in paths["or_rules"]["rules"]:
-                        found.add((name, method["header"]["string_match"]["exact"], _path(path)))
+    assert extension["typed_config"]["rules"]["action"] == "ALLOW"
+    for policy in extension["typed_config"]["rules"]["policies"].values():
+        (principal,) = policy["principals"]
+        identity, alone = principal["and_ids"]["ids"]
+        name = identity["authenticated"]["principal_name"]["exact"]
+        assert alone["header"]["string_match"]["exact"] == name
+        for granted in policy["permissions"]:
+            admit = _store_admissions if component.is_store else _model_admissions
+            found |= {(name, method, path) for method, path in admit(granted["and_rules"]["rules"])}
     return found
 
 
-def _path(rule: Object) -> str:
-    if "url_path" in rule:
-        path: str = rule["url_path"]["path"]["exact"]
-        return path
-    prefix: str = rule["and_rules"]["rules"][0]["url_path"]["path"]["prefix"]
-    return f"{prefix}*"
+def _model_admissions(rules: list[Object]) -> Iterator[tuple[str, str]]:
+    methods, paths, no_query = rules
+    assert no_query["not_rule"]["header"]["string_match"] == {"contains": "?"}
+    for method in methods["or_rules"]["rules"]:
+        for path in paths["or_rules"]["rules"]:
+            yield method["header"]["string_match"]["exact"], path["url_path"]["path"]["exact"]
+
+
+def _store_admissions(rules: list[Object]) -> Iterator[tuple[str, str]]:
+    levels, no_copy = rules
+    assert no_copy["not_rule"]["header"]["name"] == "x-amz-copy-source"
+    for level in levels["or_rules"]["rules"]:
+        paths, *_, forms = level["and_rules"]["rules"]
+        for form in forms["or_rules"]["rules"]:
+            method, query, *_ = form["and_rules"]["rules"]
+            assert query["header"]["string_match"]["safe_regex"]["regex"].startswith("[^?]*(")
+            for path in paths["or_rules"]["rules"]:
+                ((kind, value),) = path["url_path"]["path"].items()
+                yield method["header"]["string_match"]["exact"], value if kind == "exact" else f"{value}*"
+
+
+def expected_admissions(flow: Flow, grant: Grant) -> Iterator[Admission]:
+    """What a grant admits, said anew."""
+    paths = (*grant.paths, *(f"{prefix}*" for prefix in grant.prefixes))
+    store = flow.target.component
+    if not store or not store.is_store:
+        yield from ((flow.source.identity, method, path) for method in grant.methods for path in paths)
+        return
+    for operation in allowed(flow.rule.verbs, Level.OBJECT):
+        yield from ((flow.source.identity, operation.method, path) for path in paths)
+    for operation in allowed(flow.rule.verbs, Level.BUCKET) if grant.prefixes else ():
+        yield from ((flow.source.identity, operation.method, path) for path in (f"/{store}", f"/{store}/"))
 
 
 @MANY
@@ -201,14 +225,38 @@ def test_gates_admit_exactly_the_flows(deployment: LLMDeployment, facts: Facts) 
     objects = rendered(deployment, facts)
     for component in components(deployment):
         granted = {
-            (flow.source.identity, method, path)
+            admission
             for flow in flows(deployment)
             if flow.target.component is component
             for grant in flow.grants
-            for method in grant.methods
-            for path in (*grant.paths, *(f"{prefix}*" for prefix in grant.prefixes))
+            for admission in expected_admissions(flow, grant)
         }
         assert admissions_of_gate(objects, component) == granted
+
+
+@MANY
+@everything
+def test_stores_allow_exactly_the_flows(deployment: LLMDeployment, facts: Facts) -> None:
+    """The auditor's rights are those of the flow table, by identity, verb and prefix."""
+    for store in STORES:
+        (bucket,) = auditor_settings(deployment, store).buckets
+        assert bucket.name == store
+        root = f"/{store}/"
+        found = set()
+        for access in bucket.access:
+            for read in access.reads:
+                found |= {(access.identity, Verb.READ, f"{root}{p}*", read.masked) for p in read.prefixes}
+                found |= {(access.identity, Verb.READ, root + key, read.masked) for key in read.objects}
+            found |= {(access.identity, Verb.WRITE, f"{root}{p}*", ()) for p in access.writes}
+            found |= {(access.identity, Verb.APPEND, f"{root}{p}*", ()) for p in access.appends}
+        assert found == {
+            (flow.source.identity, verb, path, grant.masked if verb is Verb.READ else ())
+            for flow in flows(deployment)
+            if flow.target.component is store
+            for verb in flow.rule.verbs
+            for grant in flow.grants
+            for path in (*grant.paths, *(f"{prefix}*" for prefix in grant.prefixes))
+        }
 
 
 # Pods

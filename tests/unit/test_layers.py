@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "operator" / "cloister"
 
-EFFECTFUL = {"auditor", "cli", "controller", "jobs", "journal", "reference", "sealing"}
+EFFECTFUL = {"auditor", "cli", "controller", "jobs", "journal", "reference", "sealing", "weights"}
 
 # `now()` of any clock, and built-ins that reach outside.
 FORBIDDEN_METHODS = {"now", "today", "utcnow", "getenv", "read_text", "write_text"}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from cloister.lint import ADMINISTRATIVE, REFUSED, RULES, Finding, Severity, checked, lint, lint_raw
 from cloister.spec import LLMDeployment, SpecError
 from tests.edits import EXAMPLES, REMOVED, deployment, example
-from tests.strategies import DIGEST, deployments
+from tests.strategies import DIGEST, ED25519, deployments
 
 TODAY = dt.date(2026, 6, 15)
 Changes = dict[str, Any]
@@ -194,6 +194,30 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         {"spec.storage.trainingData.readers": [reader()]},
         "spec.storage.trainingData.readers[0]",
         {},
+    ),
+    "CL410": (
+        {},
+        "spec.inference.model.publicKey",
+        {"spec.inference.model.publicKey": ED25519},
+    ),
+    "CL411": (
+        {},
+        "spec.inference.model.sealed",
+        {"spec.inference.model.sealed": True, "spec.inference.model.unsealKeyRef": {"name": "key"}},
+    ),
+    "CL412": (
+        {"spec.inference.model.sealed": True, "spec.inference.model.unsealKeyRef": {"name": "key"}},
+        "spec.inference.model.memory",
+        {
+            "spec.inference.model.sealed": True,
+            "spec.inference.model.unsealKeyRef": {"name": "key"},
+            "spec.inference.model.memory": True,
+        },
+    ),
+    "CL413": (
+        {"spec.inference.model.memory": True},
+        "spec.inference.resources.limits.memory",
+        {"spec.inference.model.memory": True, "spec.inference.resources.limits.memory": "24Gi"},
     ),
     "CL501": (
         {"spec.exceptions": [exception(expires="2026-06-14")]},

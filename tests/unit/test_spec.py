@@ -9,7 +9,7 @@ from cloister.spec import UNENFORCED, LLMDeployment, SpecError, is_pinned, milli
 from cloister.spec.workload import RESERVED_PORTS
 from cloister.zones import STORES, Zone
 from tests.edits import REMOVED, deployment, edited, example
-from tests.strategies import DIGEST, deployments
+from tests.strategies import DIGEST, ED25519, P256, deployments
 
 TAG = "registry.example.com/llm/server:v1"
 X25519 = "cloister-pub-x25519:" + "A" * 43
@@ -220,10 +220,43 @@ def test_no_machine_lives_in_our_own_zones(machine: str, zone: Zone) -> None:
     assert f"support-bots-{zone}" in {declared.namespace for _, declared in sibling.spec.machines()}
 
 
+SEALED = {"spec.inference.model.sealed": True, "spec.inference.model.unsealKeyRef": {"name": "weights-key"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"spec.inference.model.sealed": True}, "unsealKeyRef", "is required with sealed: true"),
+        ({"spec.inference.model.unsealKeyRef": {"name": "k"}}, "sealed", "must be true"),
+        (SEALED | {"spec.inference.model.sealed": False}, "sealed", "must be true"),
+        (SEALED | {"spec.inference.model.unsealKeyRef": {"name": "cloister-inference"}}, "unsealKeyRef.name", "own"),
+        ({"spec.inference.model.publicKey": "ssh-ed25519 AAAA"}, "publicKey", "--kind ed25519"),
+        ({"spec.inference.model.publicKey": ED25519[:-1]}, "publicKey", "--kind ed25519"),
+        ({"spec.inference.model.publicKey": f"{ED25519}\n"}, "publicKey", "--kind ed25519"),
+        ({"spec.inference.model.publicKey": P256.replace("MFkw", "MCow")}, "publicKey", "model-signing"),
+        ({"spec.inference.model.publicKey": P256.replace("PUBLIC", "PRIVATE")}, "publicKey", "model-signing"),
+        ({"spec.inference.model.publicKey": ""}, "publicKey", ""),
+    ],
+)
+def test_half_a_seal_or_a_key_of_no_use_is_refused(changes: dict[str, Any], field: str, said: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        deployment(changes)
+    (problem,) = refused.value.problems
+    assert problem.field == f"spec.inference.model.{field}"
+    assert said in problem.message
+
+
+def test_sealed_weights_lose_their_suffix_when_they_are_opened() -> None:
+    model = deployment(SEALED | {"spec.inference.model.object": "support-bot/m.gguf.sealed"}).spec.inference.model
+    assert model
+    assert (model.file, model.signature) == ("/models/m.gguf", None)
+    plain = deployment({"spec.inference.model.object": "a/m.sealed", "spec.inference.model.publicKey": P256})
+    assert plain.spec.inference.model
+    assert plain.spec.inference.model.file == "/models/m.sealed"
+    assert plain.spec.inference.model.signature == "a/m.sealed.sig"
+
+
 UNENFORCED_VALUES: dict[str, Any] = {
-    "inference.model.publicKey": "key",
-    "inference.model.sealed": False,
-    "inference.model.unsealKeyRef": {"name": "key"},
     "inference.guard.promptInjection": "Block",
     "inference.guard.sensitiveOutput": "Mask",
     "inference.guard.extraction": "Block",

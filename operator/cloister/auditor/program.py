@@ -17,10 +17,16 @@ from cloister.auditor.content import Content
 from cloister.auditor.exchange import Inspector, Means
 from cloister.auditor.health import serve_health, serve_metrics
 from cloister.auditor.http.downstream import IDLE_SECONDS, REQUEST_SECONDS, Downstream
-from cloister.auditor.http.upstream import Pool
+from cloister.auditor.http.streamed import StreamedDownstream
+from cloister.auditor.http.upstream import Pool, UpstreamError
 from cloister.auditor.limits import Concurrency
 from cloister.auditor.recorder import Recorder
 from cloister.auditor.revocations import RevocationList
+from cloister.auditor.s3.copies import Copies
+from cloister.auditor.s3.masked import MaskedReads
+from cloister.auditor.s3.rights import Rights
+from cloister.auditor.s3.service import Means as S3Means
+from cloister.auditor.s3.service import Service
 from cloister.auditor.sessions import NoRisk, Sessions
 from cloister.auditor.shipping import Shipper
 from cloister.auditor.stats import Stats
@@ -29,7 +35,6 @@ from cloister.sealing import parse_public
 
 DRAIN_SECONDS = 15
 """How long requests under way may take once the pod is told to end."""
-LAST_SHIPPING_SECONDS = 20
 TICK_SECONDS = 1.0
 
 _log = structlog.get_logger()
@@ -53,7 +58,9 @@ async def run(config: sidecar.Auditor) -> None:
     revocations = RevocationList(config.people.revocations)
     connections: set[Downstream] = set()
     shipper = Shipper(config.journal, stats)
-    pool = Pool(config.upstream.address) if config.upstream else None
+    address = config.upstream.address if config.upstream else config.s3_upstream
+    pool = Pool(address) if address else None
+    bucket = asyncio.Event()
 
     def unready() -> str | None:
         if ending.is_set():
@@ -62,6 +69,8 @@ async def run(config: sidecar.Auditor) -> None:
             return "it is not listening yet"
         if recorder.error:
             return f"nothing can be recorded: {recorder.error}"
+        if not bucket.is_set():
+            return "the store is not there yet"
         return None if revocations.known else "the list of revoked sign-ins can't be read"
 
     async with AsyncExitStack() as stack:
@@ -74,24 +83,33 @@ async def run(config: sidecar.Auditor) -> None:
             asyncio.create_task(shipper.run()),
             asyncio.create_task(_tick(lambda: _sweep(connections, pool, recorder, revocations))),
         ]
-        server = None
-        if config.listen and pool:
-            means = Means(
-                config=config,
-                recorder=recorder,
-                pool=pool,
-                callers=Callers(config.people.claims),
-                sessions=Sessions(config.people, revocations, NoRisk()),
-                concurrency=Concurrency(config.limits.concurrent),
-                content=Content(config.journal.content, content_key),
-                stats=stats,
+        servers: list[asyncio.Server] = []
+        if pool and config.serves_s3:
+            service = Service(_s3_means(config, recorder, pool, stats))
+            servers.append(await _listen_s3(config, lambda: StreamedDownstream(service, connections)))
+        elif pool and config.listen:
+            inspector = Inspector(
+                Means(
+                    config=config,
+                    recorder=recorder,
+                    pool=pool,
+                    callers=Callers(config.people.claims),
+                    sessions=Sessions(config.people, revocations, NoRisk()),
+                    concurrency=Concurrency(config.limits.concurrent),
+                    content=Content(config.journal.content, content_key),
+                    stats=stats,
+                )
             )
-            server = await _listen(Path(config.listen), Inspector(means), connections)
+            servers.append(await _listen(Path(config.listen), lambda: Downstream(inspector, connections)))
+        if pool and config.upstream and config.upstream.kind == "s3":
+            tasks.append(asyncio.create_task(_await_buckets(config, pool, bucket)))
+        else:
+            bucket.set()
         listening.set()
         _log.info("serving", deployment=config.deployment, component=config.component)
         await ending.wait()
         _log.info("ending", under_way=sum(connection.busy for connection in connections))
-        if server:
+        for server in servers:
             server.close()
         await _drain(connections)
         for task in tasks:
@@ -99,22 +117,67 @@ async def run(config: sidecar.Auditor) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
         recorder.note({"type": "stop", "time": timestamp(time.time())})
         await recorder.close()
-        shipped = await shipper.last(LAST_SHIPPING_SECONDS)
+        shipped = await shipper.last(config.journal.last_shipping_seconds)
         _log.info("ended", everything_shipped=shipped)
         if pool:
             pool.close()
 
 
-async def _listen(path: Path, inspector: Inspector, connections: set[Downstream]) -> asyncio.Server:
+async def _listen(path: Path, connection: Callable[[], Downstream]) -> asyncio.Server:
     """On the socket that the gate knows, for its user and the sockets' group."""
     _forget(path)
     before = os.umask(0o117)
     try:
-        return await asyncio.get_running_loop().create_unix_server(
-            lambda: Downstream(inspector, connections), str(path), backlog=1024
-        )
+        server = await asyncio.get_running_loop().create_unix_server(connection, str(path), backlog=1024)
     finally:
         os.umask(before)
+    # An fsGroup makes the directory setgid, and so the socket that of every container in the pod.
+    os.chown(path, -1, os.getgid())
+    return server
+
+
+async def _listen_s3(config: sidecar.Auditor, connection: Callable[[], Downstream]) -> asyncio.Server:
+    """For the gate; in training pods, for the program beside, on loopback."""
+    if config.listen:
+        return await _listen(Path(config.listen), connection)
+    assert config.s3_listen
+    host, port = config.s3_listen.rsplit(":", 1)
+    return await asyncio.get_running_loop().create_server(connection, host, int(port), backlog=1024)
+
+
+def _s3_means(config: sidecar.Auditor, recorder: Recorder, pool: Pool, stats: Stats) -> S3Means:
+    return S3Means(
+        recorder=recorder,
+        pool=pool,
+        rights=Rights(config.buckets),
+        stats=stats,
+        masked=MaskedReads(secrets.token_bytes(32), pool, _copies(config)),
+        caller=None if config.listen else config.identity,
+    )
+
+
+def _copies(config: sidecar.Auditor) -> Copies | None:
+    return Copies(Path(config.scratch_directory), sidecar.SCRATCH_BYTES) if config.scratch_directory else None
+
+
+async def _await_buckets(config: sidecar.Auditor, pool: Pool, there: asyncio.Event) -> None:
+    """The store may start later than this program."""
+    for bucket in config.buckets:
+        while not await _serves(pool, bucket):  # noqa: ASYNC110 - there is no event for that
+            await asyncio.sleep(TICK_SECONDS)
+    there.set()
+
+
+async def _serves(pool: Pool, bucket: sidecar.Bucket) -> bool:
+    try:
+        connection = await pool.acquire()
+        try:
+            head = f"HEAD /{bucket.name} HTTP/1.1\r\nhost: localhost\r\n\r\n"
+            return (await connection.send(head.encode(), b"", head_only=True)).status == 200
+        finally:
+            connection.release()
+    except UpstreamError:
+        return False
 
 
 def _forget(path: Path) -> None:

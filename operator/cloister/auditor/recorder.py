@@ -24,6 +24,8 @@ of the pod's reach. What is cut off or sealed anew later disagrees with it."""
 QUICK_SECONDS = 0.001
 """A disk that takes less than this for a batch is waited for in the event loop: to hand the batch to a thread and its
 end back costs more than that, in time and in CPU. A slower one keeps no loop waiting."""
+GATHERING_SECONDS = 0.001
+"""How long a batch is kept open at most while each turn of the loop still brings records to it."""
 _WEIGHT = 0.2
 """Of the latest batch in the running mean."""
 
@@ -69,6 +71,9 @@ class Recorder:
         self.commits = self.records = 0
         self._took = math.inf
         """Running mean of seconds for a batch."""
+        self._alone = True
+        """Whether the latest batch had but one record: then nobody is likely to come and share the next."""
+        self._gathered, self._gather_until = 0, 0.0
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
@@ -111,6 +116,7 @@ class Recorder:
         if not self._busy and not self._scheduled:
             # Not at once: what else this turn of the loop brings goes along.
             self._scheduled = True
+            self._gathered, self._gather_until = 0, time.monotonic() + GATHERING_SECONDS
             self._loop.call_soon(self._hand_over)
         return batch
 
@@ -118,12 +124,24 @@ class Recorder:
         self._scheduled = False
         if self._busy or not self._waiting:
             return
+        batch = self._waiting[0]
+        if self._more_may_come(batch):
+            self._scheduled = True
+            self._loop.call_soon(self._hand_over)
+            return
         self._busy = True
-        batch = self._waiting.popleft()
+        self._alone = len(batch.records) < 2
+        self._waiting.popleft()
         if batch.records and self._took < QUICK_SECONDS:
             self._finished(batch, *self._write(batch))
         else:
             self._jobs.put(batch)
+
+    def _more_may_come(self, batch: _Batch) -> bool:
+        """Whether the latest turn of the loop brought records, so that the next one probably does: what a disk takes
+        for one it takes for all of them."""
+        before, self._gathered = self._gathered, len(batch.records)
+        return not self._alone and self._gathered > before and time.monotonic() < self._gather_until
 
     def _write(self, batch: _Batch) -> tuple[JournalError | None, float]:
         """What went wrong, and the seconds that it took."""

@@ -14,7 +14,7 @@ from rich.text import Text
 
 import cloister
 from cloister import names
-from cloister.cli import audit, data, flowmap, keys, tree
+from cloister.cli import audit, data, flowmap, keys, tree, weights
 from cloister.cli.documents import STDIN, Document, read
 from cloister.cli.errors import UserError, show
 from cloister.cli.live import Cluster
@@ -33,6 +33,9 @@ app = typer.Typer(
 app.add_typer(audit.app, name="audit")
 app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
+app.command()(weights.seal)
+app.command()(weights.unseal)
+app.command()(weights.sign)
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="YAML or JSON; - reads standard input.")]
 Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]

@@ -66,12 +66,12 @@ class Cluster:
         found, _ = await self._call("GET", BY_KIND[kind].path(namespace, name))
         return found
 
-    async def list(self, resource: Resource, selector: str = "") -> tuple[list[Object], str]:
-        """Every object of a kind in all namespaces, page by page, and the version of the list."""
+    async def list(self, resource: Resource, selector: str = "", namespace: str = "") -> tuple[list[Object], str]:
+        """Every object of a kind, in all namespaces or in one, page by page, and the version of the list."""
         query = {"limit": str(_PAGE)} | ({"labelSelector": selector} if selector else {})
         items: list[Object] = []
         while True:
-            page, _ = await self._call("GET", resource.path(), query)
+            page, _ = await self._call("GET", resource.path(namespace), query)
             # Items of a list come without them.
             head = {"apiVersion": resource.api_version, "kind": resource.kind}
             items += [head | item for item in page["items"]]

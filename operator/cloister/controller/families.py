@@ -147,9 +147,19 @@ def _workloads(deployment: LLMDeployment, rendered: list[Object], outcome: Outco
     pending = [what for found in workloads for what in _pods(found, live(found))]
     return (
         _unless(outcome, workloads)
+        or _weights(outcome)
         or (Verdict("False", "PodsNotReady", _list(pending)) if pending else None)
         or Verdict("True", "Running", "every workload runs")
     )
+
+
+def _weights(outcome: Outcome) -> Verdict | None:
+    """False where fetch has refused the weights: nobody serves others instead."""
+    if not outcome.endings:
+        return None
+    first, *others = outcome.endings
+    more = f" (and {len(others)} more pods)" if others else ""
+    return Verdict("False", first.reason, f"{first.pod}: fetch: {first.message}{more}")
 
 
 FAMILIES: dict[Family, Judge] = {

@@ -71,6 +71,8 @@ STORAGE_CLASS = Resource("storage.k8s.io/v1", "StorageClass", "storageclasses", 
 CRD = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 SECRET = Resource("v1", "Secret", "secrets")
 """Read and created by name alone; never listed, never watched."""
+POD = Resource("v1", "Pod", "pods")
+"""Read in the inference zone while a model server is not ready; never watched."""
 EVENT = Resource("events.k8s.io/v1", "Event", "events")
 
 BY_KIND = {

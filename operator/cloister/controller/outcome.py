@@ -68,6 +68,15 @@ class Repair:
         return describe(self.key)
 
 
+@dataclass(frozen=True)
+class Ending:
+    """A pod whose weights did not come."""
+
+    pod: str
+    reason: str
+    message: str
+
+
 @dataclass
 class Outcome:
     """Everything that a pass learnt."""
@@ -83,9 +92,12 @@ class Outcome:
     """Whether every store has its keys."""
     storage_classes: dict[str, bool] = field(default_factory=dict)
     """Storage class of each claim -> whether it is known to encrypt."""
+    endings: list[Ending] = field(default_factory=list)
+    """Pods whose weights did not come."""
     recheck_after: float | None = None
     """Seconds after which something that is not watched must be looked at again."""
 
     def hindrances(self) -> frozenset[str]:
         """Everything that is in the way, to tell when that changes."""
-        return frozenset([*(one.reason for one in self.obstacles), *self.missing_namespaces, *self.foreign_policies])
+        reasons = [one.reason for one in self.obstacles] + [one.reason for one in self.endings]
+        return frozenset([*reasons, *self.missing_namespaces, *self.foreign_policies])

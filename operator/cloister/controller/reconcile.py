@@ -10,6 +10,7 @@ import structlog
 from cloister import names
 from cloister.controller import errors, metrics
 from cloister.controller.cluster import Cluster, Object
+from cloister.controller.endings import look_for_endings
 from cloister.controller.ensure import Ensurer, failure
 from cloister.controller.gather import Gatherer
 from cloister.controller.holds import Hold, by_phase, hold, prunable
@@ -80,6 +81,7 @@ class Reconciler:
                 rendered = self._render(deployment, facts)
                 await self._enforce(deployment, facts, rendered, outcome)
                 await self._prune(deployment, rendered, outcome)
+                await look_for_endings(deployment, self._cluster, self._observed, outcome)
                 if self._gatherer.cluster_ips(deployment) != facts.cluster_ips:
                     # A Service was made again under another address: nobody else's event will tell.
                     outcome.recheck_after = 0.0

@@ -1,100 +1,164 @@
 """Brings the model's weights into the pod before its server starts, and lets nothing start with other weights.
 
-Runs as `python -m cloister.jobs.fetch '<sidecar.Fetch as JSON>'` in an init container. It has no key and no network:
-it asks the gate of its own pod over a unix socket, and the gate reaches one object of one store.
+Runs as `python -m cloister.jobs.fetch '<sidecar.Fetch as JSON>'` in an init container. It has no network: it asks the
+gate of its own pod over a unix socket, and the gate reaches one object of one store, and its signature. The one key
+that it may hold opens these weights.
 """
 
+import errno
 import hashlib
-import http.client
 import os
-import socket
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
+import orjson
 from pydantic import ValidationError
 
-from cloister.sidecar import Fetch
+from cloister.jobs.download import Pause, download
+from cloister.jobs.errors import FetchError
+from cloister.sealing import SealingError, read_secrets
+from cloister.sidecar import Fetch, Signed
+from cloister.weights import Unsealer, WeightsError, is_sealed, verifier
+from cloister.weights.signatures import MAX_SIGNATURE
 
-CHUNK = 1 << 20
 TERMINATION_LOG = Path("/dev/termination-log")
 """Where Kubernetes reads why a container ended (documentation, "Determine the Reason for Pod Failure")."""
-_TIMEOUT_SECONDS = 60
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MAX_MESSAGE = 3000
+"""Characters; Kubernetes keeps 4096 bytes."""
 
 
-class FetchError(Exception):
-    """The weights are not there, or are not the ones that were declared."""
+class _Opener(Protocol):
+    """Turns what is stored into what is served."""
+
+    def feed(self, piece: bytes) -> Iterator[bytes]: ...
+
+    def finish(self) -> bytes: ...
 
 
-class _GateConnection(http.client.HTTPConnection):
-    """HTTP over the gate's unix socket."""
+class _Plain:
+    """For an object that is served as it is stored."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("gate", timeout=_TIMEOUT_SECONDS)
-        self._path = path
+    def __init__(self) -> None:
+        self._begun = False
 
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        if not self._begun and is_sealed(piece):
+            raise FetchError("SealedUnexpectedly", "the object is sealed: set spec.inference.model.sealed: true")
+        self._begun = True
+        yield piece
+
+    def finish(self) -> bytes:
+        return b""
 
 
-def fetch(wanted: Fetch) -> int:
-    """Write the object to its target and return its size in bytes, or raise :class:`FetchError` and leave nothing.
+def fetch(wanted: Fetch, pause: Pause = time.sleep) -> int:
+    """Write the weights to their target and return their size in bytes, or raise :class:`FetchError` and leave nothing.
 
-    The target appears under its name only when its SHA-256 is the declared one.
+    The target appears under its name only when its signature, its SHA-256 and its seal have all been found in order, as
+    far as they were asked for.
     """
+    opener = _opener(wanted)
+    if wanted.signed:
+        _check_signature(wanted, wanted.signed, pause)
     target = Path(wanted.target)
     partial = target.with_name(f".{target.name}.partial")
     try:
-        size, digest = _download(wanted, partial)
+        size, digest = _bring(wanted, opener, partial, pause)
         if digest != wanted.sha256:
             raise FetchError(
+                "DigestMismatch",
                 f"{wanted.path} has SHA-256 {digest}, but spec.inference.model.sha256 is {wanted.sha256}:"
-                " either the object was changed or the declaration is out of date"
+                " either the object was changed or the declaration is out of date",
             )
         partial.chmod(0o444)
         partial.rename(target)
+    except WeightsError as error:
+        raise FetchError(error.reason, f"{wanted.path}: {error}") from error
+    except OSError as error:
+        way_out = ": raise spec.inference.model.size, or free the node's disk" if error.errno in _FULL else ""
+        raise FetchError("VolumeUnusable", f"{target}: {error.strerror or error}{way_out}") from error
     finally:
         partial.unlink(missing_ok=True)
     return size
 
 
-def _download(wanted: Fetch, partial: Path) -> tuple[int, str]:
-    connection = _GateConnection(wanted.socket)
+def _opener(wanted: Fetch) -> _Opener:
+    if wanted.unseal_key is None:
+        return _Plain()
     try:
-        connection.request("GET", wanted.path)
-        response = connection.getresponse()
-        if response.status != http.HTTPStatus.OK:
-            raise FetchError(f"{wanted.path}: the checkpoints store answered {response.status} {response.reason}")
-        digest, size = hashlib.sha256(), 0
-        with partial.open("wb") as file:
-            while chunk := response.read(CHUNK):
-                digest.update(chunk)
-                size += file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        if response.length:
-            raise FetchError(f"{wanted.path}: the transfer ended {response.length} bytes too early")
-    except (OSError, http.client.HTTPException) as error:
-        raise FetchError(f"{wanted.path}: {str(error) or type(error).__name__}") from error
-    finally:
-        connection.close()
+        return Unsealer(read_secrets(Path(wanted.unseal_key)))
+    except SealingError as error:
+        way_out = "see entry `key` of the Secret that spec.inference.model.unsealKeyRef names"
+        raise FetchError("UnsealKeyUnusable", f"{error}: {way_out}") from error
+
+
+def _check_signature(wanted: Fetch, signed: Signed, pause: Pause) -> None:
+    """Over the declared digest, before anything is downloaded: what is downloaded must have that digest."""
+    try:
+        trusted = verifier(signed.public_key)
+        trusted.check(_signature(wanted.socket, signed.path, pause), wanted.sha256, wanted.path)
+    except WeightsError as error:
+        raise FetchError(error.reason, str(error)) from error
+
+
+def _signature(gate: str, path: str, pause: Pause) -> bytes:
+    signature = bytearray()
+    try:
+        with closing(download(gate, path, pause)) as pieces:
+            while len(signature) <= MAX_SIGNATURE and (piece := next(pieces, b"")):
+                signature += piece
+    except FetchError as error:
+        if error.reason != "ObjectMissing":
+            raise
+        raise FetchError(
+            "SignatureMissing",
+            f"{path} is not there, and spec.inference.model.publicKey asks for it: put the signature beside the object",
+        ) from error
+    if len(signature) > MAX_SIGNATURE:
+        raise FetchError("SignatureInvalid", f"{path}: larger than {MAX_SIGNATURE} bytes")
+    return bytes(signature)
+
+
+def _bring(wanted: Fetch, opener: _Opener, partial: Path, pause: Pause) -> tuple[int, str]:
+    """Bytes written, and SHA-256 of what is stored."""
+    digest, size = hashlib.sha256(), 0
+    with partial.open("wb") as file, closing(download(wanted.socket, wanted.path, pause)) as pieces:
+        for piece in pieces:
+            digest.update(piece)
+            for data in opener.feed(piece):
+                size += file.write(data)
+        size += file.write(opener.finish())
+        file.flush()
+        os.fsync(file.fileno())
     return size, digest.hexdigest()
 
 
 def main(arguments: list[str]) -> int:
     """Fetch what the one argument describes; exit code 1 and a termination message if that fails."""
     try:
-        (document,) = arguments
-        wanted = Fetch.model_validate_json(document)
+        wanted = _wanted(arguments)
         size = fetch(wanted)
-    except (ValueError, ValidationError, FetchError) as error:
-        print(f"fetch: {error}", file=sys.stderr)
+    except FetchError as error:
+        print(f"fetch: {error.reason}: {error}", file=sys.stderr)
         if TERMINATION_LOG.exists():
-            TERMINATION_LOG.write_text(f"fetch: {error}"[:4096])
+            TERMINATION_LOG.write_bytes(orjson.dumps({"reason": error.reason, "message": str(error)[:_MAX_MESSAGE]}))
         return 1
-    print(f"fetch: {wanted.path} is in place, {size} bytes, SHA-256 {wanted.sha256}")
+    checked = f"SHA-256 {wanted.sha256}" + (", signed" if wanted.signed else "")
+    print(f"fetch: {wanted.path} is in place, {size} bytes, {checked}")
     return 0
+
+
+def _wanted(arguments: list[str]) -> Fetch:
+    try:
+        (document,) = arguments
+        return Fetch.model_validate_json(document)
+    except (ValueError, ValidationError) as error:
+        raise FetchError("BadConfiguration", str(error)) from error
 
 
 if __name__ == "__main__":

@@ -133,8 +133,17 @@ class Request(_Who, _GenAi, _Content):
     """What was flagged in it."""
 
 
-class Refusal(_Who, _GenAi, _Content):
-    """A request that was refused; the model never saw it."""
+class _What(_Model):
+    """What is asked of a store."""
+
+    operation: str | None = None
+    """Name in the Amazon S3 API reference."""
+    bucket: str | None = None
+    key: str | None = None
+
+
+class Refusal(_Who, _GenAi, _What, _Content):
+    """A request that was refused; the model or the store never saw it."""
 
     type: Literal["refusal"]
     status: Size
@@ -173,13 +182,43 @@ class Reply(_GenAiReply, _Content):
     """Number of `reply.part` records."""
 
 
-class Query(_Who, _Content):
-    """A request to a store."""
+class Query(_Who, _What):
+    """A query that was let through; recorded before the store sees it."""
 
     type: Literal["query"]
+    keys: Strings | None = None
+    """Of an operation on several objects."""
+    prefix: str | None = None
+    """Of a listing."""
+    range: str | None = None
+    """As it was asked for."""
+    upload: str | None = None
+    """Which multipart upload it belongs to."""
+    part: Size | None = None
+    """Number of the part."""
+    bytes: Size | None = None
+    """Of the object or part that is put."""
+    masked: Strings | None = None
+    """Kinds of values that the caller sees masked."""
+
+
+class Result(_Model):
+    """What became of a query; recorded before the last byte of the answer."""
+
+    type: Literal["result"]
+    exchange: str
     status: Size | None = None
-    outcome: str | None = None
+    """HTTP status of the answer."""
+    outcome: Literal["complete", "cancelled", "cut", "failed"]
+    """cancelled: the caller left. cut: ended by us, in the middle. failed: not done."""
+    code: str | None = None
+    """Of the error that the caller was given."""
+    reason: str | None = None
+    bytes: Size | None = None
+    """Of the object or list that the caller was given, or of the object or part that the store took."""
     duration_us: Size | None = None
+    masked: dict[str, Size] | None = None
+    """How many values of each kind were masked in what the caller was given."""
 
 
 class Alert(_Model):
@@ -196,7 +235,7 @@ class Alert(_Model):
     api: str | None = None
 
 
-Record = Start | Stop | Request | Refusal | ReplyPart | Reply | Query | Alert
+Record = Start | Stop | Request | Refusal | ReplyPart | Reply | Query | Result | Alert
 """Any of them, told apart by `type`."""
 
 
@@ -214,7 +253,7 @@ class Line(BaseModel):
 
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="type")])
 
-TYPES = ("start", "stop", "request", "refusal", "reply.part", "reply", "query", "alert")
+TYPES = ("start", "stop", "request", "refusal", "reply.part", "reply", "query", "result", "alert")
 
 
 def encode(record: dict[str, Any]) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from cloister.lint.finding import Hit, Rule, Severity
-from cloister.spec import LLMDeployment, Writer
+from cloister.spec import LLMDeployment, Writer, milli
 
 
 def _below(key: str, prefixes: Sequence[str]) -> bool:
@@ -98,6 +98,35 @@ def _reads_raw_data(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
         yield Hit(f"spec.storage.trainingData.readers[{index}]", message)
 
 
+def _unsigned(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    model = deployment.spec.inference.model
+    if model and not model.public_key:
+        message = "the digest says which weights are served, and nothing says who made them (ZT-26)"
+        yield Hit("spec.inference.model.publicKey", message)
+
+
+def _unsealed(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    model = deployment.spec.inference.model
+    if model and not model.sealed:
+        message = "whoever may read the object in the checkpoints store has the weights (ZT-26)"
+        yield Hit("spec.inference.model.sealed", message)
+
+
+def _unsealed_to_disk(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    model = deployment.spec.inference.model
+    if model and model.sealed and not model.memory:
+        message = "the weights are sealed in the store, and lie open on the disk of the server's node"
+        yield Hit("spec.inference.model.memory", message, False)
+
+
+def _no_room(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    inference = deployment.spec.inference
+    limit = inference.resources.limits.get("memory")
+    if inference.model and inference.model.memory and limit and milli(limit) <= milli(inference.model.size):
+        message = f"the weights take up to {inference.model.size} of memory, which leaves the server none of its limit"
+        yield Hit("spec.inference.resources.limits.memory", message, limit)
+
+
 DATA = (
     Rule(
         "CL401",
@@ -161,5 +190,33 @@ DATA = (
         "A reader of training data outside training",
         "let a training run make what the machine needs, and read that from the checkpoints",
         _reads_raw_data,
+    ),
+    Rule(
+        "CL410",
+        Severity.INFO,
+        "Weights that nobody has signed",
+        "sign the object by `cloister sign` or model-signing, and name the public key in publicKey",
+        _unsigned,
+    ),
+    Rule(
+        "CL411",
+        Severity.INFO,
+        "Weights that are not sealed",
+        "seal them by `cloister seal`, and set sealed and unsealKeyRef",
+        _unsealed,
+    ),
+    Rule(
+        "CL412",
+        Severity.WARNING,
+        "Sealed weights, opened onto a disk",
+        "set memory: true, or encrypt the nodes' disks",
+        _unsealed_to_disk,
+    ),
+    Rule(
+        "CL413",
+        Severity.ERROR,
+        "Weights in memory, and no room for them",
+        "raise the memory limit above size, by what the server itself needs",
+        _no_room,
     ),
 )

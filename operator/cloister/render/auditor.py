@@ -1,13 +1,18 @@
 """Configuration of the auditor of each component, in the model that the auditor reads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from cloister import names, sidecar
 from cloister.facts import Facts, Settings
-from cloister.flows import bucket_path, components, peer
+from cloister.flows import Flow, bucket_path, components, flows, peer
 from cloister.render.meta import Object, child, compact
 from cloister.spec import LLMDeployment, seconds
-from cloister.zones import HEALTH_PORT, METRICS_PORT, Component
+from cloister.zones import HEALTH_PORT, METRICS_PORT, Component, Verb
+
+SHIPPING_SECONDS = 20
+"""How long a pod waits at its end for its last records to be stored; what is left waits on its volume."""
+TRAINING_SHIPPING_SECONDS = 570
+"""The same for a pod of training, whose volume nobody else reads until the next run (render/workloads.py: grace)."""
 
 
 def auditor_configs(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iterator[Object]:
@@ -63,6 +68,7 @@ def _journal(deployment: LLMDeployment, component: Component) -> sidecar.Journal
         content=audit.content.value,
         upstream=f"unix:{socket}",
         path=bucket_path(Component.INTERACTION_LOGS, f"{own.namespace}/{own.service_account}/"),
+        last_shipping_seconds=TRAINING_SHIPPING_SECONDS if component is Component.TRAINING else SHIPPING_SECONDS,
     )
 
 
@@ -74,9 +80,54 @@ def _upstream(deployment: LLMDeployment, component: Component) -> Object:
             return {
                 "s3_listen": f"127.0.0.1:{sidecar.S3_PORT}",
                 "s3_upstream": f"unix:{sidecar.STORES_SOCKET}",
+                "buckets": _used(deployment, component),
             }
         case _:
-            return {"upstream": sidecar.Upstream(kind="s3", address=f"unix:{sidecar.STORE_SOCKET}")}
+            served = tuple(flow for flow in flows(deployment) if flow.target.component is component)
+            return {
+                "upstream": sidecar.Upstream(kind="s3", address=f"unix:{sidecar.STORE_SOCKET}"),
+                "buckets": (_bucket(component, served, masking=True),),
+                "scratch_directory": sidecar.SCRATCH_DIR,
+            }
+
+
+def _used(deployment: LLMDeployment, component: Component) -> tuple[sidecar.Bucket, ...]:
+    """What a component may do in the stores. They mask; here nothing is masked a second time."""
+    used: dict[Component, list[Flow]] = {}
+    for flow in flows(deployment):
+        if flow.source.component is component and flow.target.component and Verb.APPEND not in flow.rule.verbs:
+            used.setdefault(flow.target.component, []).append(flow)
+    return tuple(_bucket(store, through, masking=False) for store, through in sorted(used.items()))
+
+
+def _bucket(store: Component, through: Iterable[Flow], *, masking: bool) -> sidecar.Bucket:
+    """The rights in a store, by identity, that flows give."""
+    holders: dict[str, list[Flow]] = {}
+    for flow in through:
+        holders.setdefault(flow.source.identity, []).append(flow)
+    access = (_access(store, identity, given, masking=masking) for identity, given in sorted(holders.items()))
+    return sidecar.Bucket(name=str(store), access=tuple(access))
+
+
+def _access(store: Component, identity: str, given: list[Flow], *, masking: bool) -> sidecar.Access:
+    root = bucket_path(store)
+    reads: list[sidecar.Read] = []
+    rights: dict[Verb, list[str]] = {Verb.WRITE: [], Verb.APPEND: []}
+    for flow in given:
+        for grant in flow.grants:
+            prefixes = tuple(path.removeprefix(root) for path in grant.prefixes)
+            if Verb.READ in flow.rule.verbs:
+                objects = tuple(path.removeprefix(root) for path in grant.paths)
+                masked = grant.masked if masking else ()
+                reads.append(sidecar.Read(prefixes=prefixes, objects=objects, masked=masked))
+            for verb in rights.keys() & set(flow.rule.verbs):
+                rights[verb].extend(prefixes)
+    return sidecar.Access(
+        identity=identity,
+        reads=tuple(reads),
+        writes=tuple(dict.fromkeys(rights[Verb.WRITE])),
+        appends=tuple(dict.fromkeys(rights[Verb.APPEND])),
+    )
 
 
 def _model_server(deployment: LLMDeployment) -> Object:

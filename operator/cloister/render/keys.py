@@ -6,6 +6,7 @@ brings, and is never overwritten, since losing it loses the store.
 
 import base64
 import json
+from collections.abc import Mapping
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -15,8 +16,8 @@ from cloister.sidecar import DATA_DIR
 from cloister.spec import LLMDeployment
 from cloister.zones import Component
 
-REMOTE = "sealed"
-"""Name of the rclone remote that encrypts (rclone documentation, "Crypt")."""
+SERVED = "store"
+"""Name of the rclone remote that is served."""
 
 
 def keyring_secret(deployment: LLMDeployment, store: Component, password: str, salt: str) -> Object:
@@ -33,16 +34,25 @@ def keyring_secret(deployment: LLMDeployment, store: Component, password: str, s
 
 
 def _rclone_conf(store: Component, password: str, salt: str) -> str:
-    """One crypt remote over the volume. Names are encrypted as well as contents."""
-    settings = {
+    """A crypt remote over a directory of the volume (rclone documentation, "Crypt"). Names are encrypted as well as
+    contents, in base64: keys may then have 143 bytes and more between two slashes."""
+    sealed = {
         "type": "crypt",
-        "remote": DATA_DIR,
+        "remote": f"{DATA_DIR}/1",
         "filename_encryption": "standard",
+        "filename_encoding": "base64",
         "directory_name_encryption": "true",
         "password": obscure(password, store),
         "password2": obscure(salt, store),
     }
-    return "\n".join([f"[{REMOTE}]", *(f"{name} = {value}" for name, value in settings.items()), ""])
+    return _ini({"sealed-1": sealed, SERVED: {"type": "alias", "remote": "sealed-1:"}})
+
+
+def _ini(sections: Mapping[str, Mapping[str, str]]) -> str:
+    return "\n".join(
+        f"[{section}]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items())
+        for section, settings in sections.items()
+    )
 
 
 _RCLONE_OBSCURE_KEY = bytes.fromhex("9c935b48730a554d6bfd7c63c886a92bd390198eb8128afbf4de162b8b95f638")

@@ -18,6 +18,8 @@ from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALT
 DRAIN_SECONDS = 15
 """How long the workload waits at its end while the gate lets requests under way finish."""
 GRACE_SECONDS = 60
+MASKED_SIZE = "10Gi"
+"""Room for masked copies of whole objects; more than sidecar.SCRATCH_BYTES, to which the auditor keeps."""
 
 _MEMORY = {"medium": "Memory", "sizeLimit": "1Mi"}
 
@@ -149,8 +151,10 @@ def _gate(deployment: LLMDeployment, component: Component, settings: Settings) -
 
 def _auditor(deployment: LLMDeployment, component: Component, settings: Settings) -> Object:
     sockets = [sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET]
+    copies = []
     if component.is_store:
         sockets.append(sidecar.STORE_SOCKET)
+        copies.append(mount("masked", sidecar.SCRATCH_DIR))
     lists = [mount("revocations", sidecar.REVOCATIONS.rsplit("/", 1)[0], read_only=True)]
     return {
         "name": "auditor",
@@ -171,6 +175,7 @@ def _auditor(deployment: LLMDeployment, component: Component, settings: Settings
             mount("auditor-config", sidecar.AUDITOR_CONFIG.rsplit("/", 1)[0], read_only=True),
             mount("journal", sidecar.JOURNAL_DIR),
             *(lists if reads_revocations(deployment, component) else ()),
+            *copies,
             *(socket_mount(socket) for socket in sockets),
         ],
     }
@@ -186,6 +191,7 @@ def _shared_volumes(deployment: LLMDeployment, component: Component) -> list[Obj
         {"name": "leaf", "secret": {"secretName": names.leaf(component), "defaultMode": 0o440}},
         {"name": "trust", "configMap": {"name": names.TRUST_BUNDLE}},
         *(lists if reads_revocations(deployment, component) else ()),
+        *([scratch("masked", MASKED_SIZE)] if component.is_store else ()),
         *({"name": socket_volume(socket), "emptyDir": dict(_MEMORY)} for socket in sockets),
     ]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from cloister import names, sidecar
 from cloister.facts import Facts, Settings
-from cloister.render.keys import REMOTE
+from cloister.render.keys import SERVED
 from cloister.render.meta import Object, child, retains_storage
 from cloister.render.pods import (
     mount,
@@ -20,6 +20,10 @@ from cloister.zones import GATE_PORT, STORES, Component
 
 JOURNAL_SIZE = "5Gi"
 """Room for records that are not shipped yet."""
+
+_START = 'umask 007; rm -f $SOCKETS; rclone mkdir "$BUCKET"; exec rclone "$@"'
+"""rclone knows no mode for its sockets, and does not replace one that a killed predecessor left; the bucket is a
+directory, which `serve s3` expects to be there."""
 
 
 def volumes(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iterator[Object]:
@@ -75,7 +79,7 @@ def stores(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Itera
                     component,
                     facts,
                     settings,
-                    workload=_store(settings),
+                    workload=_store(component, settings),
                     volumes=[
                         {"name": "data", "persistentVolumeClaim": {"claimName": str(component)}},
                         {
@@ -105,22 +109,37 @@ def journal_claim(deployment: LLMDeployment) -> Object:
     }
 
 
-def _store(settings: Settings) -> Object:
-    """rclone's S3 server over its encrypting remote, on a socket that only the auditor reaches."""
+def _store(component: Component, settings: Settings) -> Object:
+    """rclone's S3 server over its encrypting remotes, on a socket that only the auditor reaches."""
     return {
         "name": "store",
         "image": settings.store_image,
-        "command": ["rclone"],
+        "command": ["sh", "-ec", _START, "store"],
         "args": [
             "serve",
             "s3",
-            f"{REMOTE}:",
+            f"{SERVED}:",
             "--addr",
             f"unix://{sidecar.STORE_SOCKET}",
-            "--config",
-            f"{sidecar.KEYRING_DIR}/rclone.conf",
-            "--cache-dir",
-            "/tmp",  # noqa: S108 - a volume of its own
+            # A whole transfer, not a pause: an upload of many gigabytes takes longer than the default of an hour.
+            "--server-read-timeout",
+            "24h",
+            "--server-write-timeout",
+            "24h",
+            # Parts of a multipart upload go straight to the volume, but for those that come before their turn.
+            "--multipart-streaming-buffer-limit",
+            "128M",
+            "--multipart-streaming-buffer-total",
+            "512M",
+            "--multipart-max-uploads",
+            "100",
+        ],
+        "env": [
+            {"name": "BUCKET", "value": f"{SERVED}:{component}"},
+            {"name": "SOCKETS", "value": sidecar.STORE_SOCKET},
+            {"name": "RCLONE_CONFIG", "value": f"{sidecar.KEYRING_DIR}/rclone.conf"},
+            {"name": "RCLONE_CACHE_DIR", "value": "/tmp"},  # noqa: S108 - a volume of its own
+            {"name": "GOMEMLIMIT", "value": "900MiB"},
         ],
         "resources": resources("100m", "128Mi", "1Gi"),
         "securityContext": restricted(sidecar.STORE_UID, sidecar.SOCKET_GID),

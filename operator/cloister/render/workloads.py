@@ -6,6 +6,7 @@ from typing import Any
 from cloister import names, sidecar
 from cloister.facts import Facts, Settings
 from cloister.flows import bucket_path
+from cloister.render.auditor import TRAINING_SHIPPING_SECONDS
 from cloister.render.meta import Object, child, digest
 from cloister.render.pods import (
     DRAIN_SECONDS,
@@ -19,10 +20,12 @@ from cloister.render.pods import (
     socket_volume,
 )
 from cloister.render.storage import journal_claim
-from cloister.spec import LLMDeployment, PodShape, Training, WeightsModel
+from cloister.spec import LLMDeployment, PodShape, Training, UnsealKey, WeightsModel, milli
 from cloister.zones import HEALTH_PORT, Component
 
 _PROBE_SECONDS = 10
+_UNSEAL_ENTRY = "key"
+"""Entry of the Secret that spec.inference.model.unsealKeyRef names."""
 _TEMPORARY = "/tmp"  # noqa: S108 - a volume of its own
 
 
@@ -46,7 +49,8 @@ def inference(deployment: LLMDeployment, facts: Facts, settings: Settings) -> It
         workload["volumeMounts"].append(mount("model", spec.model.mount_path, read_only=True))
         before.append(_fetch(spec.model, settings))
         volumes += [
-            scratch("model", spec.model.size),
+            _model_volume(spec.model),
+            *([_unseal_volume(spec.model.unseal_key_ref)] if spec.model.unseal_key_ref else ()),
             {
                 "name": socket_volume(sidecar.FETCH_SOCKET),
                 "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"},
@@ -121,6 +125,8 @@ def training(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
         workload=workload,
         volumes=[*_volumes(spec), {"name": "journal", "persistentVolumeClaim": {"claimName": "journal"}}],
         restartPolicy="Never",
+        # Not complete before its records are stored.
+        terminationGracePeriodSeconds=TRAINING_SHIPPING_SECONDS + DRAIN_SECONDS + 15,
         **_placement(spec),
     )
     job_spec = {"backoffLimit": 2, "template": template}
@@ -201,19 +207,60 @@ def _placement(spec: PodShape) -> dict[str, Any]:
     return {name: value for name, value in placement.items() if value}
 
 
+def _model_volume(model: WeightsModel) -> Object:
+    if model.memory:
+        return {"name": "model", "emptyDir": {"medium": "Memory", "sizeLimit": model.size}}
+    return scratch("model", model.size)
+
+
+def _unseal_volume(reference: UnsealKey) -> Object:
+    path = sidecar.UNSEAL_KEY.rsplit("/", 1)[1]
+    # Readable through fsGroup; no other container mounts it. Missing, fetch says so, where a pod that can't mount it
+    # would only wait.
+    return {
+        "name": "unseal-key",
+        "secret": {
+            "secretName": reference.name,
+            "items": [{"key": _UNSEAL_ENTRY, "path": path}],
+            "defaultMode": 0o440,
+            "optional": True,
+        },
+    }
+
+
 def _fetch(model: WeightsModel, settings: Settings) -> Object:
     """Brings the weights before the server starts; when it has ended, nobody in the pod can reach the store."""
-    target = f"{model.mount_path}/{model.object.rsplit('/', 1)[-1]}"
-    wanted = sidecar.Fetch(path=bucket_path(Component.CHECKPOINTS, model.object), sha256=model.sha256, target=target)
+    wanted = sidecar.Fetch(
+        path=bucket_path(Component.CHECKPOINTS, model.object),
+        sha256=model.sha256,
+        target=model.file,
+        signed=sidecar.Signed(path=bucket_path(Component.CHECKPOINTS, model.signature), public_key=model.public_key)
+        if model.signature and model.public_key
+        else None,
+        unseal_key=sidecar.UNSEAL_KEY if model.unseal_key_ref else None,
+    )
+    unseal_key = [mount("unseal-key", sidecar.UNSEAL_KEY.rsplit("/", 1)[0], read_only=True)]
     return {
-        "name": "fetch",
+        "name": names.FETCH,
         "image": settings.image,
         "command": ["python", "-m", "cloister.jobs.fetch"],
-        "args": [wanted.model_dump_json()],
-        "resources": resources("100m", "64Mi", "256Mi"),
+        "args": [wanted.model_dump_json(exclude_none=True)],
+        "resources": resources("100m", *_fetch_memory(model)),
         "securityContext": restricted(sidecar.FETCH_UID, sidecar.SOCKET_GID),
-        "volumeMounts": [mount("model", model.mount_path), socket_mount(sidecar.FETCH_SOCKET)],
+        "volumeMounts": [
+            mount("model", model.mount_path),
+            *(unseal_key if model.unseal_key_ref else ()),
+            socket_mount(sidecar.FETCH_SOCKET),
+        ],
     }
+
+
+def _fetch_memory(model: WeightsModel) -> tuple[str, str]:
+    """Request and limit. Files in memory count for the container that writes them."""
+    if not model.memory:
+        return "64Mi", "256Mi"
+    size = -(-milli(model.size) // 1000)
+    return str(size + (64 << 20)), str(size + (256 << 20))
 
 
 def _once(variables: list[Object]) -> list[Object]:

@@ -1,16 +1,20 @@
 """Secret keys in files: one key a line, `#` begins a comment, as in the key files of age."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from cloister.sealing.keys import SealingError, SecretKey, parse_secret_text
+from cloister.sealing.keys import SECRET_PREFIX, SealingError, SecretKey, parse_secret_text
+from cloister.sealing.signing import ED25519, SigningKey, parse_signing
 
 _MAX_FILE = 1 << 20
+_T = TypeVar("_T")
 
 
 def parse_secret(text: str) -> SecretKey:
     """The one secret key in a key file's text."""
-    keys = _keys(text)
+    keys = _keys(text, parse_secret_text)
     if len(keys) != 1:
         raise SealingError(f"one secret key is expected, and here are {len(keys)}")
     return keys[0]
@@ -18,6 +22,27 @@ def parse_secret(text: str) -> SecretKey:
 
 def read_secrets(path: Path) -> list[SecretKey]:
     """Every key of a key file, at least one; SealingError names the file."""
+    return _read(path, parse_secret_text)
+
+
+def read_signing(path: Path) -> SigningKey:
+    """The one signing key of a key file; SealingError names the file."""
+    keys = _read(path, parse_signing)
+    if len(keys) != 1:
+        raise SealingError(f"{path}: one signing key is expected, and here are {len(keys)}")
+    return keys[0]
+
+
+def read_any(path: Path) -> list[SecretKey | SigningKey]:
+    """Every key of a key file, whatever it is for."""
+    return _read(path, _parse_any)
+
+
+def _parse_any(text: str) -> SecretKey | SigningKey:
+    return parse_signing(text) if text.startswith(f"{SECRET_PREFIX}{ED25519}:") else parse_secret_text(text)
+
+
+def _read(path: Path, parse: Callable[[str], _T]) -> list[_T]:
     try:
         with path.open("rb") as file:
             text = file.read(_MAX_FILE + 1)
@@ -26,7 +51,7 @@ def read_secrets(path: Path) -> list[SecretKey]:
     if len(text) > _MAX_FILE:
         raise SealingError(f"{path}: not a key file: larger than {_MAX_FILE} bytes")
     try:
-        keys = _keys(text.decode())
+        keys = _keys(text.decode(), parse)
     except UnicodeDecodeError:
         raise SealingError(f"{path}: not a key file: not text") from None
     except SealingError as error:
@@ -36,9 +61,10 @@ def read_secrets(path: Path) -> list[SecretKey]:
     return keys
 
 
-def write_secret(path: Path, key: SecretKey) -> None:
+def write_secret(path: Path, key: SecretKey | SigningKey) -> None:
     """Write a new key file of mode 0600. An existing file is never touched: SealingError."""
-    text = f"# Cloister secret key. Whoever has it reads what is sealed for:\n# {key.public}\n{key.text}\n"
+    power = "signs in the name of" if isinstance(key, SigningKey) else "reads what is sealed for"
+    text = f"# Cloister secret key. Whoever has it {power}:\n# {key.public}\n{key.text}\n"
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
             file.write(text)
@@ -50,13 +76,13 @@ def write_secret(path: Path, key: SecretKey) -> None:
         raise SealingError(f"{path}: {(error.strerror or str(error)).lower()}") from error
 
 
-def _keys(text: str) -> list[SecretKey]:
+def _keys(text: str, parse: Callable[[str], _T]) -> list[_T]:
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1)]
     found = []
     for number, line in lines:
         if line and not line.startswith("#"):
             try:
-                found.append(parse_secret_text(line))
+                found.append(parse(line))
             except SealingError as error:
                 raise SealingError(f"line {number}: {error}") from None
     return found

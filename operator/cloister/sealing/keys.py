@@ -47,12 +47,12 @@ class PublicKey:
 
     def __str__(self) -> str:
         """The text form."""
-        return f"{PUBLIC_PREFIX}{self.kind}:{_base64url(self.raw)}"
+        return f"{PUBLIC_PREFIX}{self.kind}:{base64url(self.raw)}"
 
     @property
     def key_id(self) -> str:
         """First 8 bytes of the SHA-256 of the text form, in hex: names a key, proves nothing."""
-        return hashlib.sha256(str(self).encode()).hexdigest()[:16]
+        return key_id(str(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def generate(kind: Kind = Kind.MLKEM768X25519) -> SecretKey:
 
 def parse_public(text: str) -> PublicKey:
     """Read the text form, spaces around it aside; SealingError unless it can be wrapped to."""
-    kind, raw = _decode(text.strip(), PUBLIC_PREFIX, "public key")
+    kind, raw = _decode(text.strip(), PUBLIC_PREFIX)
     form = _FORMS[kind]
     if len(raw) != form.public_size:
         raise SealingError(f"{kind} public key: {len(raw)} bytes instead of {form.public_size}: part of it is missing")
@@ -99,7 +99,7 @@ def parse_public(text: str) -> PublicKey:
 
 def parse_secret_text(text: str) -> SecretKey:
     """Read the text form of a secret key, without anything around it."""
-    kind, raw = _decode(text, SECRET_PREFIX, "secret key")
+    kind, raw = _decode(text, SECRET_PREFIX)
     if len(raw) != _SECRET_SIZE:
         raise SealingError(f"{kind} secret key: {len(raw)} bytes instead of {_SECRET_SIZE}: part of it is missing")
     return _secret_from(kind, raw)
@@ -129,28 +129,43 @@ def wrapped_size(kind: Kind, secret_size: int) -> int:
 
 def _secret_from(kind: Kind, raw: bytes) -> SecretKey:
     key, public = _FORMS[kind].secret(raw)
-    text = f"{SECRET_PREFIX}{kind}:{_base64url(raw)}"
+    text = f"{SECRET_PREFIX}{kind}:{base64url(raw)}"
     return SecretKey(kind, PublicKey(kind, public, _FORMS[kind].public(public)), text, key)
 
 
-def _decode(text: str, prefix: str, what: str) -> tuple[Kind, bytes]:
-    other = SECRET_PREFIX if prefix == PUBLIC_PREFIX else PUBLIC_PREFIX
+def _decode(text: str, prefix: str) -> tuple[Kind, bytes]:
+    name, raw = decode_key(text, prefix, tuple(map(str, Kind)))
+    return Kind(name), raw
+
+
+def decode_key(text: str, prefix: str, kinds: tuple[str, ...]) -> tuple[str, bytes]:
+    """(kind, raw key) of a key's text form; SealingError where it is none of these kinds and of this half of a pair."""
+    what, other = _HALVES[prefix]
     if text.startswith(other):
         raise SealingError(f"a {what} is needed ({prefix}...), and this is the other half of a pair ({other}...)")
     name, colon, encoded = text.removeprefix(prefix).partition(":")
-    if not text.startswith(prefix) or not colon or name not in list(Kind):
-        known = " or ".join(f"{prefix}{kind}:" for kind in Kind)
+    if not text.startswith(prefix) or not colon or name not in kinds:
+        known = " or ".join(f"{prefix}{kind}:" for kind in kinds)
         raise SealingError(f"not a {what}: it begins with {known}; `cloister keys generate` makes one")
     try:
         raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise SealingError(f"{name} {what}: not base64url without padding") from None
-    if _base64url(raw) != encoded:
+    if base64url(raw) != encoded:
         raise SealingError(f"{name} {what}: not base64url without padding")
-    return Kind(name), raw
+    return name, raw
 
 
-def _base64url(raw: bytes) -> str:
+_HALVES = {PUBLIC_PREFIX: ("public key", SECRET_PREFIX), SECRET_PREFIX: ("secret key", PUBLIC_PREFIX)}
+
+
+def key_id(public: str) -> str:
+    """First 8 bytes of the SHA-256 of a public key's text form, in hex."""
+    return hashlib.sha256(public.encode()).hexdigest()[:16]
+
+
+def base64url(raw: bytes) -> str:
+    """Without padding (RFC 4648, section 5)."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 

@@ -10,6 +10,7 @@ from cloister.spec.deployment import (
 )
 from cloister.spec.fields import (
     DeletionPolicy,
+    MaskKind,
     Method,
     Role,
     UserToken,
@@ -22,7 +23,8 @@ from cloister.spec.parsing import SpecError, parse
 from cloister.spec.problems import Problem
 from cloister.spec.storage import Principal, Reader, Storage, Store, Writer
 from cloister.spec.unenforced import UNENFORCED
-from cloister.spec.workload import Api, Client, Inference, PodShape, Training, WeightsModel
+from cloister.spec.weights import UnsealKey, WeightsModel
+from cloister.spec.workload import Api, Client, Inference, PodShape, Training
 
 __all__ = [
     "EXCUSABLE",
@@ -36,6 +38,7 @@ __all__ = [
     "Identity",
     "Inference",
     "LLMDeployment",
+    "MaskKind",
     "Method",
     "PodShape",
     "Principal",
@@ -50,6 +53,7 @@ __all__ = [
     "UserRule",
     "UserToken",
     "Users",
+    "UnsealKey",
     "WeightsModel",
     "Writer",
     "is_pinned",

@@ -113,6 +113,18 @@ class Role(StrEnum):
     LOGS = "logs"
 
 
+class MaskKind(StrEnum):
+    """A kind of sensitive value."""
+
+    EMAIL = "email"
+    PHONE = "phone"
+    CARD = "card"
+    IBAN = "iban"
+    SSN = "ssn"
+    IP = "ip"
+    SECRET = "secret"  # noqa: S105 - the name of a kind
+
+
 class DeletionPolicy(StrEnum):
     """What becomes of the storage zone when the resource goes."""
 

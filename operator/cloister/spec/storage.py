@@ -44,7 +44,11 @@ class Reader(Principal):
     prefixes: Annotated[tuple[Prefix, ...], Field(min_length=1, max_length=32)] = Field(
         description="Key prefixes; there is no way to say all."
     )
-    raw: bool | None = Field(None, description="Whether it sees values unmasked.")
+    raw: bool | None = Field(
+        None,
+        description="Whether it sees values unmasked. Without it, types that can't be masked, weights among them, are"
+        " refused.",
+    )
 
 
 class LogReader(Principal):

@@ -8,15 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 UNENFORCED: tuple[tuple[str, str], ...] = (
-    ("inference.model.publicKey", "ZT-26"),
-    ("inference.model.sealed", "ZT-26"),
-    ("inference.model.unsealKeyRef", "ZT-26"),
     ("inference.guard.promptInjection", "ZT-20"),
     ("inference.guard.sensitiveOutput", "ZT-28"),
     ("inference.guard.extraction", "ZT-22"),
-    ("training.mask", "ZT-14"),
-    ("storage.trainingData.readers[].raw", "ZT-14"),
-    ("storage.checkpoints.readers[].raw", "ZT-14"),
     ("storage.trainingData.backend", "ZT-24"),
     ("storage.checkpoints.backend", "ZT-24"),
     ("storage.interactionLogs.backend", "ZT-24"),

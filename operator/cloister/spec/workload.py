@@ -14,21 +14,19 @@ from cloister.spec.fields import (
     LabelKey,
     Labels,
     LabelValue,
+    MaskKind,
     Method,
     Model,
-    ObjectKey,
     Prefix,
     Quantity,
     SchemaVerdict,
     ServiceAccount,
-    Sha256,
-    Text,
     UserToken,
     Verdict,
-    Word,
     cel,
     rules,
 )
+from cloister.spec.weights import WeightsModel
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT
 
 RESERVED_PORTS = (GATE_PORT, HEALTH_PORT, GATE_HEALTH_PORT, METRICS_PORT, GATE_METRICS_PORT, 9000)
@@ -108,18 +106,6 @@ class PodShape(Model):
         None, description="Size of /dev/shm, where the program needs more than 64Mi."
     )
     scratch: Scratch | None = Field(None, description="A cache directory.")
-
-
-class WeightsModel(Model):
-    """The weights that the fetch container brings from the checkpoints store before the server starts."""
-
-    object: ObjectKey = Field(description="Key in the checkpoints store.")
-    sha256: Sha256 = Field(description="Digest of the object, hexadecimal; anything else stops the pod.")
-    mount_path: AbsolutePath = Field("/models", description="Where the server finds it, read-only.")
-    size: Quantity = Field("20Gi", description="Size limit of the volume that holds it.")
-    public_key: Text | None = Field(None, description="Ed25519 or model-signing key that must have signed it.")
-    sealed: bool | None = Field(None, description="Whether the object was sealed by `cloister seal`.")
-    unseal_key_ref: SecretName | None = Field(None, description="Secret with the key that opens it.")
 
 
 class Api(Model):
@@ -227,6 +213,8 @@ class Training(PodShape):
     writes: Annotated[tuple[Prefix, ...], Field(max_length=32)] = Field(
         (), description="Prefixes of the checkpoints that it reads and writes."
     )
-    mask: Annotated[tuple[Word, ...], Field(max_length=16)] | None = Field(
-        None, description="Kinds of values that training sees masked."
+    mask: Annotated[tuple[MaskKind, ...], Field(max_length=16)] | None = Field(
+        None,
+        description="Kinds of values that training sees masked; all of them if left out. An empty list masks nothing,"
+        " which data that is no text needs: a type that can't be masked is refused.",
     )

@@ -3,6 +3,7 @@
 import pytest
 
 from cloister import names
+from cloister.controller.kinds import POD
 from cloister.facts import Facts, Settings
 from cloister.render import render
 from cloister.spec import parse
@@ -149,3 +150,22 @@ def test_a_retained_storage_zone_is_taken_back_only_by_its_uid(world: World) -> 
     assert world.get(("Secret", f"{name}-storage", "keyring-checkpoints"))["data"] == keyring
     mine = world.deployment(name)["metadata"]["uid"]
     assert {obj["metadata"]["labels"][names.LABEL_OWNER] for obj in world.owned(name).values()} == {mine}
+
+
+def test_refused_weights_are_told_with_their_reason(world: World) -> None:
+    """There is no kubelet: what it would write is written here."""
+    resource = full("weightless")
+    del resource["spec"]["inference"]["runtimeClassName"]  # there is none, and pods would be refused
+    name = world.converge(resource)
+    pod = POD.path(f"{name}-inference", "inference-0").lstrip("/")
+    until(lambda: world.admin.get(pod).code == 200, "the pod")
+    message = '{"reason": "SealBroken", "message": "/checkpoints/m: chunk 3 does not authenticate"}'
+    ended = {"exitCode": 1, "message": message, "startedAt": None, "finishedAt": None}
+    fetch = {"name": "fetch", "image": "x", "imageID": "x", "ready": False, "restartCount": 1}
+    status = {"initContainerStatuses": [fetch | {"lastState": {"terminated": ended}}]}
+    assert world.admin.patch(f"{pod}/status", {"status": status}, real=True).code == 200
+    said = world.until_condition(name, "WorkloadsReady", "False", "SealBroken")
+    assert said["message"] == "inference-0: fetch: /checkpoints/m: chunk 3 does not authenticate"
+    status["initContainerStatuses"][0] |= {"ready": True, "state": {"terminated": {"exitCode": 0}}}
+    assert world.admin.patch(f"{pod}/status", {"status": status}, real=True).code == 200
+    world.until_condition(name, "WorkloadsReady", "False", "PodsNotReady")

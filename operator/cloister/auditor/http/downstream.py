@@ -155,26 +155,33 @@ class Downstream(asyncio.Protocol):
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """A whole reply."""
-        head = head_bytes(status, [*headers, (b"content-length", b"%d" % len(body))])
+        length = [] if status in (204, 304) else [(b"content-length", b"%d" % len(body))]
+        head = head_bytes(status, [*headers, *length])
         self._head, self._replied = b"", True
         self._write(head + body)
 
-    def begin(self, status: int, headers: Headers) -> None:
-        """The head of a reply that comes in pieces; it leaves together with the first."""
-        self._head = head_bytes(status, [*headers, (b"transfer-encoding", b"chunked")])
+    def begin(self, status: int, headers: Headers, length: int | None = None) -> None:
+        """The head of a reply that comes in pieces; it leaves together with the first. ``length`` is announced where it
+        is known."""
+        self._chunked = length is None
+        framing = (b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length)
+        self._head = head_bytes(status, [*headers, framing])
 
     async def send(self, data: bytes) -> None:
         """A piece of it. Returns when the gate is ready for more."""
-        self._write(b"%b%x\r\n%b\r\n" % (self._head, len(data), data))
+        self._write(b"%b%x\r\n%b\r\n" % (self._head, len(data), data) if self._chunked else self._head + data)
         self._head = b""
         if self._writable:
             await self._writable
 
     def end(self, data: bytes = b"") -> None:
         """The last piece of it, and its end."""
-        last = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         self._replied = True
-        self._write(b"%b%b%b" % (self._head, last, _CHUNK_END))
+        if self._chunked:
+            last = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+            self._write(b"%b%b%b" % (self._head, last, _CHUNK_END))
+        else:
+            self._write(self._head + data)
         self._head = b""
 
     def abort(self) -> None:
@@ -190,6 +197,7 @@ class Downstream(asyncio.Protocol):
         self._body = []
         self._early = b""
         self._keep_alive = self._refused = self._replied = False
+        self._chunked = True
         self.begun = False
         """Whether any of the reply has left."""
 

@@ -40,7 +40,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._wake: asyncio.Future[None] | None = None
         self._error: UpstreamError | None = None
-        self._paused = False
+        self._paused = self._full = False
         self.since = pool.now()
         """When it last said something, or was put aside."""
         self._parser = httptools.HttpResponseParser(self)
@@ -49,13 +49,36 @@ class Connection(asyncio.Protocol):
     async def send(self, head: bytes, body: bytes, *, head_only: bool = False) -> Head:
         """Sends a request; returns when the head of its reply is there. ``head_only`` says that no body follows it,
         whatever it declares (HEAD)."""
+        self.begin(head + body if len(body) < MAX_BUFFERED else head, head_only=head_only)
+        if len(body) >= MAX_BUFFERED and self._transport:
+            self._transport.write(body)
+        return await self.reply()
+
+    def begin(self, head: bytes, *, head_only: bool = False) -> None:
+        """Sends the beginning of a request whose body follows by :meth:`write`."""
         assert self._transport
         assert not self.asking
         self.asking, self._head_only = True, head_only
         self.since = self._pool.now()
-        self._transport.write(head + body if len(body) < MAX_BUFFERED else head)
-        if len(body) >= MAX_BUFFERED:
-            self._transport.write(body)
+        self._transport.write(head)
+
+    async def write(self, data: bytes) -> None:
+        """Sends more of it. Returns when the server is ready for the next piece."""
+        if self._error:
+            raise self._error
+        self.since = self._pool.now()
+        if self._transport:
+            self._transport.write(data)
+        while self._full and self._head is None:
+            await self._wait()
+
+    @property
+    def answered(self) -> bool:
+        """Whether a reply is there; before the end of a request, that is a refusal."""
+        return self._head is not None
+
+    async def reply(self) -> Head:
+        """Returns when the head of the reply is there."""
         while self._head is None:
             await self._wait()
         return self._head
@@ -120,6 +143,13 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.abort("its reply is not valid HTTP")
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        self._notify()
 
     # --- httptools
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from cloister import sidecar
 from cloister.flows import Flow, Grant
+from cloister.render.gate import stores
 from cloister.render.gate.xds import Object, exact, named
 
 NAME = "admission"
@@ -20,7 +21,9 @@ def admission(flows: Iterable[Flow], *, anyone: bool = False) -> Object:
     for index, flow in enumerate(flows):
         if flow.grants:
             policies[f"{flow.rule.id}-{index:03}"] = {
-                "permissions": [permission(grant, store=_is_store(flow)) for grant in flow.grants],
+                "permissions": [
+                    stores.permission(flow, grant) if _is_store(flow) else permission(grant) for grant in flow.grants
+                ],
                 "principals": [{"any": True} if anyone else _only(flow.source.identity)],
             }
     return rbac(NAME, policies)
@@ -42,21 +45,18 @@ def _only(identity: str) -> Object:
     return {"and_ids": {"ids": [machine(identity), alone]}}
 
 
-def permission(grant: Grant, *, store: bool) -> Object:
-    """A grant: one of its methods on one of its paths, and no query.
-
-    A query is refused everywhere: at a store it selects subresources (?acl, ?delete, ?uploads), and at the model it
-    would be input that no rule declares.
-    """
-    rules = [
-        _any({"header": {"name": ":method", "string_match": exact(method)}} for method in grant.methods),
-        _any([*map(_exact_path, grant.paths), *map(_below, grant.prefixes)]),
-        {"not_rule": {"header": {"name": ":path", "string_match": {"contains": "?"}}}},
-    ]
-    if store:
-        # Copying would read one object with the right to write another.
-        rules.append({"not_rule": {"header": {"name": "x-amz-copy-source", "present_match": True}}})
-    return {"and_rules": {"rules": rules}}
+def permission(grant: Grant) -> Object:
+    """A grant at the model: one of its methods on one of its paths, and no query, which would be input that no rule
+    declares."""
+    return {
+        "and_rules": {
+            "rules": [
+                _any({"header": {"name": ":method", "string_match": exact(method)}} for method in grant.methods),
+                _any({"url_path": {"path": exact(path)}} for path in grant.paths),
+                {"not_rule": {"header": {"name": ":path", "string_match": {"contains": "?"}}}},
+            ]
+        }
+    }
 
 
 def _is_store(flow: Flow) -> bool:
@@ -65,21 +65,3 @@ def _is_store(flow: Flow) -> bool:
 
 def _any(rules: Iterable[Object]) -> Object:
     return {"or_rules": {"rules": list(rules)}}
-
-
-def _exact_path(path: str) -> Object:
-    return {"url_path": {"path": exact(path)}}
-
-
-def _below(prefix: str) -> Object:
-    """Objects below a prefix: not the prefix itself, which would be a listing, and no key that another program could
-    read differently than Envoy does (an empty segment, a percent sign that was encoded twice)."""
-    refused = ({"suffix": "/"}, {"contains": "//"}, {"contains": "%25"})
-    return {
-        "and_rules": {
-            "rules": [
-                {"url_path": {"path": {"prefix": prefix}}},
-                *({"not_rule": {"url_path": {"path": matcher}}} for matcher in refused),
-            ]
-        }
-    }

@@ -1,7 +1,7 @@
 """What Envoy reads once, at its start; everything that may change is in the files that this names."""
 
 from cloister import sidecar
-from cloister.render.gate.xds import Object, pipe, typed, watched
+from cloister.render.gate.xds import OWN_MODE, Object, pipe, typed, watched
 from cloister.spec import LLMDeployment
 from cloister.zones import Component
 
@@ -10,17 +10,25 @@ HEAP_BYTES = 384 << 20
 MAX_CONNECTIONS = 4096
 
 
+MAX_REGEX = 1000
+"""Steps of a compiled RE2 program."""
+
+
 def bootstrap(deployment: LLMDeployment, component: Component) -> Object:
     """``envoy.json``."""
     return {
         "node": {"id": f"{deployment.name}/{component}", "cluster": deployment.name},
         "admin": {
-            "address": pipe(sidecar.ADMIN_SOCKET, bound=True),
+            "address": pipe(sidecar.ADMIN_SOCKET, mode=OWN_MODE),
             # No /quitquitquit, no /runtime_modify, no /config_dump: nothing here changes the gate.
             "allow_paths": [{"exact": "/ready"}, {"exact": "/stats/prometheus"}, {"exact": "/certs"}],
         },
         "dynamic_resources": {"cds_config": watched("clusters.json"), "lds_config": watched("listeners.json")},
         "overload_manager": _overload(),
+        # The lists of what queries to stores may say are longer than Envoy's default allows; they come from us alone.
+        "layered_runtime": {
+            "layers": [{"name": "regex", "static_layer": {"re2.max_program_size.error_level": MAX_REGEX}}]
+        },
     }
 
 

@@ -13,6 +13,7 @@ from cloister.render.gate.limits import limits
 from cloister.render.gate.xds import (
     ADMIN,
     AUDITOR,
+    SOCKET_MODE,
     Object,
     discovery,
     extension,
@@ -115,7 +116,7 @@ def egress(deployment: LLMDeployment, outgoing: tuple[Flow, ...]) -> Iterator[Ob
         yield typed(
             _LISTENER,
             name=name,
-            address=pipe(socket, bound=True),
+            address=pipe(socket, mode=SOCKET_MODE),
             filter_chains=[chain],
             per_connection_buffer_limit_bytes=1 << 20,
         )

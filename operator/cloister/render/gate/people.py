@@ -150,7 +150,7 @@ def _rule(deployment: LLMDeployment, users: Users, rule: UserRule, speaking: tup
         conditions.append(_metadata(path_of(claims.managed_device), {"bool_match": True}))
     return {
         "permissions": [
-            permission(Grant(tuple(map(str, apis[name].methods)), paths=apis[name].paths), store=False)
+            permission(Grant(tuple(map(str, apis[name].methods)), paths=apis[name].paths))
             for name in sorted(set(rule.apis))
         ],
         "principals": [_all(conditions)],

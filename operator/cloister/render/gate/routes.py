@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 
 from cloister import sidecar
 from cloister.flows import Flow, Grant
-from cloister.render.gate import people
+from cloister.render.gate import people, stores
 from cloister.render.gate.xds import Object
+from cloister.s3 import Level
 
 _COMPUTE_TIMEOUTS = {"timeout": "3600s", "idle_timeout": "900s"}
 """A model may think for long before its first byte."""
@@ -17,9 +18,18 @@ def ingress(flows: Iterable[Flow], cluster: str, host: str) -> Object:
     """Routes to the auditor. Each is bound to its source by the identity that the gate itself wrote down."""
     speaking = set(people.speakers(flows := tuple(flows)))
     routes = [
-        _route(flow, grant, cluster, host, path, peer=flow.source.identity, person=flow.source.identity in speaking)
+        _route(
+            flow,
+            grant,
+            cluster,
+            host,
+            path,
+            methods,
+            peer=flow.source.identity,
+            person=flow.source.identity in speaking,
+        )
         for flow, grant in _strictest_first(flows)
-        for path in _paths(grant)
+        for path, methods in _paths(flow, grant)
     ]
     return _hosts(routes)
 
@@ -27,9 +37,9 @@ def ingress(flows: Iterable[Flow], cluster: str, host: str) -> Object:
 def egress(flows: Iterable[Flow], clusters: dict[str, str], hosts: dict[str, str]) -> Object:
     """Routes to the gates of other components, by the bucket that the path begins with."""
     routes = [
-        _route(flow, grant, clusters[str(flow.target.component)], hosts[str(flow.target.component)], path)
+        _route(flow, grant, clusters[str(flow.target.component)], hosts[str(flow.target.component)], path, methods)
         for flow, grant in _strictest_first(flows)
-        for path in _paths(grant)
+        for path, methods in _paths(flow, grant)
     ]
     return _hosts(routes)
 
@@ -40,17 +50,35 @@ def _strictest_first(flows: Iterable[Flow]) -> list[tuple[Flow, Grant]]:
     return sorted(pairs, key=lambda pair: not pair[1].new_objects_only)
 
 
-def _paths(grant: Grant) -> Iterator[Object]:
+def _paths(flow: Flow, grant: Grant) -> Iterator[tuple[Object, tuple[str, ...]]]:
+    """Each path of a grant with its methods; at stores also the bucket, which listings ask."""
+    store = _is_store(flow)
+    methods = stores.methods(flow, Level.OBJECT) if store else grant.methods
     for path in grant.paths:
-        yield {"path": path}
+        yield {"path": path}, methods
     for prefix in grant.prefixes:
-        yield {"prefix": prefix}
+        yield {"prefix": prefix}, methods
+    on_bucket = stores.methods(flow, Level.BUCKET) if store and grant.prefixes else ()
+    for path in stores.bucket_paths(flow) if on_bucket else ():
+        yield {"path": path}, on_bucket
+
+
+def _is_store(flow: Flow) -> bool:
+    return flow.target.component is not None and flow.target.component.is_store
 
 
 def _route(
-    flow: Flow, grant: Grant, cluster: str, host: str, path: Object, *, peer: str = "", person: bool = False
+    flow: Flow,
+    grant: Grant,
+    cluster: str,
+    host: str,
+    path: Object,
+    methods: tuple[str, ...],
+    *,
+    peer: str = "",
+    person: bool = False,
 ) -> Object:
-    conditions = [_header(":method", _one_of(grant.methods))]
+    conditions = [_header(":method", _one_of(methods))]
     added = {}
     if peer:
         conditions.append(_header(sidecar.PEER_HEADER, {"exact": peer}))
@@ -58,7 +86,7 @@ def _route(
         added[sidecar.API_HEADER] = grant.api
     if grant.new_objects_only:
         added["if-none-match"] = "*"
-    store = flow.target.component is not None and flow.target.component.is_store
+    store = _is_store(flow)
     route = {"cluster": cluster, "host_rewrite_literal": host, **(_STORE_TIMEOUTS if store else _COMPUTE_TIMEOUTS)}
     exempt = peer and not store and not person
     return {

@@ -13,6 +13,8 @@ ADMIN = "admin"
 """Cluster of Envoy's own admin interface."""
 
 SOCKET_MODE = 0o660
+OWN_MODE = 0o600
+"""Of a socket that nobody else uses."""
 
 
 def typed(kind: str, **fields: Any) -> Object:
@@ -48,9 +50,9 @@ def tcp(port: int) -> Object:
     return {"socket_address": {"address": "0.0.0.0", "port_value": port}}  # noqa: S104 (the pod's own address)
 
 
-def pipe(path: str, *, bound: bool = False) -> Object:
-    """A unix socket; where Envoy binds it, only its group may connect."""
-    return {"pipe": {"path": path} | ({"mode": SOCKET_MODE} if bound else {})}
+def pipe(path: str, *, mode: int | None = None) -> Object:
+    """A unix socket; with the mode that Envoy gives it where Envoy binds it."""
+    return {"pipe": {"path": path} | ({} if mode is None else {"mode": mode})}
 
 
 def watched(path: str, directory: str = sidecar.GATE_CONFIG_DIR) -> Object:

@@ -1,0 +1,265 @@
+"""Reads of those who may not see every value: text block by block as it passes, Parquet by way of a masked copy.
+
+What is not known to be maskable is refused, never passed. Sizes and ranges stay true; the ETag is another, so that no
+cache mixes the two, and so that it tells nothing of what is masked.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from xml.sax.saxutils import unescape
+
+from cloister.auditor.http.messages import Head, Headers
+from cloister.auditor.http.streamed import StreamedDownstream
+from cloister.auditor.http.upstream import Pool, UpstreamError
+from cloister.auditor.s3 import wire
+from cloister.auditor.s3.copies import Copies
+from cloister.auditor.s3.errors import denied, no_such_key, refusal
+from cloister.auditor.s3.queries import Query
+from cloister.auditor.s3.trail import Trail
+from cloister.masking import BLOCK, Format, Kind, Masker, Unmaskable, around, format_of
+from cloister.masking.formats import SNIFFED
+
+_ETAG = re.compile(rb"<ETag>([^<]*)</ETag>")
+_CHECKSUM = re.compile(rb"<Checksum(Algorithm|Type)>[^<]*</Checksum(?:Algorithm|Type)>")
+_RANGE = re.compile(rb"bytes=(\d*)-(\d*)")
+_REPLACED = (b"etag", b"content-range", b"accept-ranges")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An object, and which part of it is asked for."""
+
+    query: Query
+    head: Head
+    size: int
+    start: int
+    stop: int
+    etag: bytes
+    """Of the masked form."""
+
+    @property
+    def partial(self) -> bool:
+        """Whether it is a part."""
+        return self.query.header(b"range") is not None
+
+
+class MaskedReads:
+    """Masks what leaves, or refuses what it can't mask."""
+
+    def __init__(self, key: bytes, pool: Pool, copies: Copies | None) -> None:
+        self._key, self._pool, self._copies = key, pool, copies
+
+    async def serve(self, trail: Trail, query: Query, kinds: tuple[str, ...], reply: StreamedDownstream) -> None:
+        """Answers GetObject or HeadObject."""
+        wanted = frozenset(map(Kind, kinds))
+        head = await self._head(query)
+        if head.header(b"content-encoding") not in (None, b"", b"identity"):
+            raise denied("It has a content encoding, so it can't be masked; it is for readers of raw data only.")
+        size = wire.length_of(head)
+        if size is None:
+            raise UpstreamError("it told no size")
+        form = format_of(query.key, await self._bytes(query, 0, min(size, SNIFFED)))
+        etag = self.etag(head.header(b"etag") or b"", kinds)
+        _check_conditions(query, etag)
+        try:
+            if form is Format.PARQUET:
+                await self._copy(trail, query, head, size, etag, wanted, reply)
+            elif form:
+                await self._text(trail, _part(query, head, size, etag), form, wanted, reply)
+            else:
+                raise denied("Objects of this type can't be masked, so they are for readers of raw data only.")
+        except Unmaskable as error:
+            raise denied(f"It can't be masked: {error}. It is for readers of raw data only.") from None
+
+    def listing(self, answer: bytes, kinds: tuple[str, ...]) -> bytes:
+        """A listing without the digests of what is masked."""
+        answer = _CHECKSUM.sub(b"", answer)
+        return _ETAG.sub(lambda found: b"<ETag>%b</ETag>" % self.etag(found[1], kinds), answer)
+
+    def etag(self, etag: bytes, kinds: tuple[str, ...]) -> bytes:
+        """Names the masked form of an object. The object's own would be the MD5 of what is masked: with it, a short
+        value is found by trying."""
+        plain = unescape(etag.decode("latin-1"), {"&quot;": '"', "&#34;": '"'}).strip('"')
+        text = f"{plain}|{','.join(sorted(kinds))}".encode("latin-1")
+        return b'"m-%b"' % hmac.digest(self._key, text, hashlib.sha256).hex()[:32].encode()
+
+    # --- text
+
+    async def _text(
+        self, trail: Trail, wanted: Wanted, form: Format, kinds: frozenset[Kind], reply: StreamedDownstream
+    ) -> None:
+        """Block by block. The last piece leaves when the outcome is on record."""
+        query = wanted.query
+        if query.operation.method == "HEAD" or wanted.start == wanted.stop:
+            await self._empty(trail, wanted, reply)
+            return
+        block = wanted.start - wanted.start % BLOCK
+        first, last = around(wanted.start, wanted.stop)
+        masker = Masker(form, kinds, lead=block - first)
+        left, skip, held = wanted.stop - wanted.start, wanted.start - block, b""
+        connection = await self._pool.acquire()
+        try:
+            found = await connection.send(_ranged(query, first, min(last, wanted.size)), b"")
+            if found.status not in (200, 206) or found.header(b"etag") != wanted.head.header(b"etag"):
+                raise refusal(503, "SlowDown", "The object has just changed: ask again.")
+            ended = False
+            while not ended and left:
+                data, ended = await connection.read()
+                # A block takes milliseconds: others are served meanwhile.
+                out = await asyncio.to_thread(masker.feed, data) if masker.due(data) else masker.feed(data)
+                if ended:
+                    out += await asyncio.to_thread(masker.finish)
+                out, skip = out[skip:], max(0, skip - len(out))
+                out = out[:left]
+                left -= len(out)
+                if out and held:
+                    await self._send(trail, wanted, held, reply)
+                held = out or held
+        finally:
+            connection.release()
+        if left:
+            raise UpstreamError("an object was shorter than it said")
+        trail.found = masker.found
+        if not reply.begun:
+            self._begin(trail, wanted, reply)
+        trail.moved += len(held)
+        await trail.end(206 if wanted.partial else 200)
+        reply.end(held)
+
+    async def _send(self, trail: Trail, wanted: Wanted, data: bytes, reply: StreamedDownstream) -> None:
+        if not reply.begun:
+            self._begin(trail, wanted, reply)
+        await reply.send(data)
+        trail.moved += len(data)
+
+    # --- Parquet
+
+    async def _copy(
+        self,
+        trail: Trail,
+        query: Query,
+        head: Head,
+        size: int,
+        etag: bytes,
+        kinds: frozenset[Kind],
+        reply: StreamedDownstream,
+    ) -> None:
+        if self._copies is None:
+            raise denied("This store has no room for masked copies, so this is for readers of raw data only.")
+        name = hashlib.sha256(b"|".join((query.bucket.encode(), query.key.encode(), etag))).hexdigest()
+        async with self._copies.masked(name, size, kinds, lambda: self._fetched(query, head, size)) as file:
+            wanted = _part(query, head, file.size, etag)
+            if query.operation.method == "HEAD" or wanted.start == wanted.stop:
+                await self._empty(trail, wanted, reply)
+                return
+            at, held = wanted.start, b""
+            while at < wanted.stop:
+                data = await file.read(at, min(BLOCK, wanted.stop - at))
+                at += len(data)
+                if held:
+                    await self._send(trail, wanted, held, reply)
+                held = data
+        if not reply.begun:
+            self._begin(trail, wanted, reply)
+        trail.moved += len(held)
+        await trail.end(206 if wanted.partial else 200)
+        reply.end(held)
+
+    async def _fetched(self, query: Query, head: Head, size: int) -> AsyncIterator[bytes]:
+        connection = await self._pool.acquire()
+        try:
+            found = await connection.send(_ranged(query, 0, size), b"")
+            if found.status not in (200, 206) or found.header(b"etag") != head.header(b"etag"):
+                raise refusal(503, "SlowDown", "The object has just changed: ask again.")
+            ended = False
+            while not ended:
+                data, ended = await connection.read()
+                yield data
+        finally:
+            connection.release()
+
+    # --- both
+
+    async def _head(self, query: Query) -> Head:
+        connection = await self._pool.acquire()
+        try:
+            lines = f"HEAD {query.target} HTTP/1.1\r\nhost: localhost\r\n\r\n"
+            head = await connection.send(lines.encode(), b"", head_only=True)
+        finally:
+            connection.release()
+        if head.status == 404:
+            raise no_such_key()
+        if head.status != 200:
+            raise UpstreamError(f"it answers {head.status}")
+        return head
+
+    async def _bytes(self, query: Query, start: int, stop: int) -> bytes:
+        if start == stop:
+            return b""
+        connection = await self._pool.acquire()
+        try:
+            found = await connection.send(_ranged(query, start, stop), b"")
+            if found.status not in (200, 206):
+                raise UpstreamError(f"it answers {found.status}")
+            return (await wire.whole(connection))[: stop - start]
+        finally:
+            connection.release()
+
+    def _begin(self, trail: Trail, wanted: Wanted, reply: StreamedDownstream) -> None:
+        reply.begin(206 if wanted.partial else 200, _headers(trail, wanted), wanted.stop - wanted.start)
+
+    async def _empty(self, trail: Trail, wanted: Wanted, reply: StreamedDownstream) -> None:
+        """An answer without a body, whatever length it announces."""
+        await trail.end(206 if wanted.partial else 200)
+        self._begin(trail, wanted, reply)
+        reply.end()
+
+
+def _part(query: Query, head: Head, size: int, etag: bytes) -> Wanted:
+    """Which bytes are asked for (RFC 9110, section 14.1.2)."""
+    asked = query.header(b"range")
+    if asked is None:
+        return Wanted(query, head, size, 0, size, etag)
+    found = _RANGE.fullmatch(asked)
+    assert found, "queries.parse lets no other form through"
+    first, last = found[1], found[2]
+    start = int(first) if first else max(0, size - int(last))
+    stop = min(size, int(last) + 1) if first and last else size
+    if start >= stop:
+        raise refusal(416, "InvalidRange", "The requested range is not satisfiable.")
+    return Wanted(query, head, size, start, stop, etag)
+
+
+def _check_conditions(query: Query, etag: bytes) -> None:
+    """RFC 9110, section 13.1, for the masked form."""
+    if (match := query.header(b"if-match")) and not _named(match, etag):
+        raise refusal(412, "PreconditionFailed", "The object is another by now.")
+    if (none := query.header(b"if-none-match")) and _named(none, etag):
+        raise refusal(304, "NotModified", "The object has not changed.")
+
+
+def _named(condition: bytes, etag: bytes) -> bool:
+    return condition.strip() == b"*" or etag in {one.strip().removeprefix(b"W/") for one in condition.split(b",")}
+
+
+def _ranged(query: Query, start: int, stop: int) -> bytes:
+    """A GET of these bytes of the object as it is."""
+    lines = f"GET {query.target} HTTP/1.1\r\nhost: localhost\r\nrange: bytes={start}-{stop - 1}\r\n\r\n"
+    return lines.encode()
+
+
+def _headers(trail: Trail, wanted: Wanted) -> Headers:
+    """Of the object, without any digest of what is masked."""
+    kept = [
+        (name, value)
+        for name, value in wire.back(wanted.head, trail.id)
+        if name not in _REPLACED and not name.startswith(b"x-amz-checksum-")
+    ]
+    kept += [(b"etag", wanted.etag), (b"accept-ranges", b"bytes")]
+    if wanted.partial:
+        kept.append((b"content-range", b"bytes %d-%d/%d" % (wanted.start, wanted.stop - 1, wanted.size)))
+    return kept

@@ -1,0 +1,169 @@
+"""Where the values are: one RE2 expression finds candidates in linear time, whatever the text.
+
+Bytes go in and positions in bytes come out. The expression takes every byte above 127 for a letter, which is right for
+UTF-8 and spares a translation of positions. Formats are those that their issuers publish; what has no form of its own
+(a name, a password in a sentence) is not found.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import re2
+
+from cloister.masking.kinds import CHECKS, Kind
+
+MAX_LENGTH = 1 << 14
+"""Bytes of the longest values that are seen whole: keys of 16,384 bits in PEM, and tokens with many claims."""
+
+_LETTER = r"0-9A-Za-z\x80-\xff"
+_PATTERNS: tuple[tuple[str, Kind, str], ...] = (
+    # RFC 7468; a block without an end goes on to the end of the text, or of the JSON string.
+    (
+        "key",
+        Kind.SECRET,
+        r'-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:[^"-]|-[^"-])*(?:-----END [A-Z0-9 ]{0,40}-----)?',
+    ),
+    # RFC 7519: three parts, the first of which begins with `{"`.
+    ("jwt", Kind.SECRET, r"eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]*"),
+    # AWS, GitHub, GitLab, Slack, Google, OpenAI and Anthropic, Stripe, Hugging Face, npm, PyPI; HTTP's own scheme.
+    (
+        "token",
+        Kind.SECRET,
+        r"(?:A(?:KIA|SIA)[0-9A-Z]{16}|gh[pousr]_[0-9A-Za-z]{36,255}|github_pat_[0-9A-Za-z_]{22,255}"
+        r"|glpat-[0-9A-Za-z_-]{20,64}|xox[abeoprs]-[0-9A-Za-z-]{10,255}|AIza[0-9A-Za-z_-]{35}"
+        r"|sk-[0-9A-Za-z_-]{20,255}|[rs]k_live_[0-9A-Za-z]{20,255}|hf_[0-9A-Za-z]{30,64}|npm_[0-9A-Za-z]{36}"
+        r"|pypi-[0-9A-Za-z_-]{50,255}|[Bb]earer [0-9A-Za-z._~+/-]{16,}=*)",
+    ),
+    # What is assigned to a name that says what it is: the group is the value, and it alone is one.
+    (
+        "secret",
+        Kind.SECRET,
+        r"(?i:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|auth[_-]?token|private[_-]?key)"
+        r"""\\?["']?[ ]{0,2}[:=]=?[ ]{0,2}\\?["']?([0-9A-Za-z!#$%&()*+./?@^_~-]{8,256})""",
+    ),
+    (
+        "email",
+        Kind.EMAIL,
+        rf"[{_LETTER}.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}"
+        rf"@(?:[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?\.)+[A-Za-z\x80-\xff]{{2,63}}",
+    ),
+    ("iban", Kind.IBAN, r"[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]{4}){2,7}(?: ?[0-9A-Z]{1,3})?"),
+    # Without groups, or in those in which cards are printed.
+    (
+        "card",
+        Kind.CARD,
+        r"[0-9]{13,19}|[0-9]{4}(?:[ -][0-9]{4}){2}[ -][0-9]{1,4}(?:[ -][0-9]{1,3})?|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5}",
+    ),
+    ("ssn", Kind.SSN, r"[0-9]{3}-[0-9]{2}-[0-9]{4}"),
+    (
+        "ip",
+        Kind.IP,
+        r"(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+        r"|(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}",
+    ),
+    # E.164 with its plus, or an area code in brackets.
+    ("phone", Kind.PHONE, r"\+[0-9](?:[ ()./-]{0,2}[0-9]){7,14}|\([0-9]{2,5}\)[ -]?[0-9](?:[ /-]?[0-9]){5,9}"),
+)
+"""Mark, kind, expression. Earlier ones win where two begin at one place."""
+
+MARKS = tuple(mark for mark, _, _ in _PATTERNS)
+"""Finer than the kinds: what the journal writes in place of a value."""
+
+_ALONE = frozenset({Kind.CARD, Kind.SSN, Kind.IP, Kind.PHONE, Kind.IBAN})
+_WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") | frozenset(range(128, 256))
+_DIGITS, _POINT_DIGIT, _DIGIT_POINT = re.compile(rb"[0-9]+"), re.compile(rb"\.[0-9]"), re.compile(rb"[0-9]\.")
+_LINE_ENDS = (b"\\n", b"\\t", b"\\r")
+
+
+class Finding(NamedTuple):
+    """A value: where it lies in the bytes, and what it is."""
+
+    start: int
+    stop: int
+    kind: Kind
+    mark: str
+
+
+def find(data: bytes, kinds: frozenset[Kind] | None = None) -> list[Finding]:
+    """Every value of these kinds (all without), in order and without overlap. Of one that is cut off at either end of
+    ``data``, what is there may be found or not."""
+    candidates = _expression(kinds)
+    found: list[Finding] = []
+    at: int | None = 0
+    while at is not None:
+        at = _collect(data, candidates.finditer(data, at), kinds, found)
+    return found
+
+
+def _collect(
+    data: bytes, candidates: "Iterator[re2._Match[bytes]]", kinds: frozenset[Kind] | None, found: list[Finding]
+) -> int | None:
+    """Takes candidates until one is none; where to go on then."""
+    for candidate in candidates:
+        start, stop = candidate.span()
+        finding = _finding(data, start, stop, kinds)
+        if finding is None:
+            # Another value may begin within what was none; but none begins within a run of digits.
+            digits = _DIGITS.match(data, start)
+            return digits.end() if digits else start + 1
+        found.append(finding)
+        if finding.stop != stop:
+            return finding.stop
+    return None
+
+
+def _finding(data: bytes, start: int, stop: int, kinds: frozenset[Kind] | None) -> Finding | None:
+    text = data[start:stop]
+    if b"@" in text and b"=" not in text and b":" not in text and not text.startswith(b"-----"):
+        # Told at once, because most of what is found is of this kind: nothing else has an @ without one of those.
+        return Finding(start, stop, Kind.EMAIL, "email")
+    for mark, kind, pattern in _TOLD:
+        match = pattern.fullmatch(data, start, stop) if kinds is None or kind in kinds else None
+        if not match:
+            continue
+        if match.lastindex:
+            return Finding(match.start(1), stop, kind, mark)
+        for end in _ends(data, start, stop, kind):
+            if (kind not in _ALONE or _stands_alone(data, start, end, kind)) and CHECKS[kind](data[start:end]):
+                return Finding(start, end, kind, mark)
+    return None
+
+
+def _ends(data: bytes, start: int, stop: int, kind: Kind) -> Iterator[int]:
+    """Where a candidate may end: a number in groups may be followed by one that is not part of it."""
+    yield stop
+    if kind in (Kind.CARD, Kind.IBAN):
+        for at in range(stop - 1, start + 12, -1):
+            if data[at] in b" -":
+                yield at
+
+
+def _stands_alone(data: bytes, start: int, stop: int, kind: Kind) -> bool:
+    """Whether a number is not the middle of a longer one."""
+    if stop < len(data) and data[stop] in _WORD:
+        return False
+    if start and data[start - 1] in _WORD:
+        # JSON writes a line's end as \n, whose letter is no part of what follows it.
+        return data[max(0, start - 2) : start] in _LINE_ENDS
+    return kind is not Kind.IP or not (_POINT_DIGIT.match(data, stop) or _DIGIT_POINT.match(data, max(0, start - 2)))
+
+
+@lru_cache(64)
+def _expression(kinds: frozenset[Kind] | None) -> "re2._Regexp[bytes]":
+    # Without groups RE2 needs no more than its automaton; what was found is told afterwards.
+    wanted = [pattern for _, kind, pattern in _PATTERNS if kinds is None or kind in kinds]
+    return re2.compile("|".join(f"(?:{pattern})" for pattern in wanted).encode("latin-1"), options=_options())
+
+
+_TOLD = tuple((mark, kind, re.compile(pattern.encode("latin-1"))) for mark, kind, pattern in _PATTERNS)
+"""What a candidate is. It is short by now, so the standard library's matcher, which starts sooner, can do no harm."""
+
+
+def _options() -> re2.Options:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = 64 << 20
+    options.log_errors = False
+    return options

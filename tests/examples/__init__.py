@@ -1,0 +1,1 @@
+"""The examples that come with programs of their own, run."""

@@ -1,0 +1,1 @@
+"""The real rclone, run as a store's pod runs it."""

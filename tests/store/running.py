@@ -1,0 +1,209 @@
+"""A store's rclone with exactly the command and the configuration that are rendered; only paths are replaced.
+
+with mounted_store(Component.CHECKPOINTS) as mounted, serving(mounted) as store:
+    store.ask("PUT", "/checkpoints/a/b", body=b"...")      # over store.socket, as the auditor would
+"""
+
+import http.client
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cloister import sidecar
+from cloister.facts import Facts, Settings
+from cloister.render.keys import keyring_secret
+from cloister.render.storage import stores
+from cloister.zones import Component
+from tests.cluster import binaries
+from tests.gate import specs
+
+_PASSWORD, _SALT = "the password of the first key", "the salt of the first key"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer; names of headers in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Mounted:
+    """The volumes of one store, below a temporary directory."""
+
+    def __init__(self, root: Path, component: Component) -> None:
+        self.root, self.component = root, component
+        for directory in (sidecar.DATA_DIR, sidecar.KEYRING_DIR, "/tmp", str(Path(sidecar.STORE_SOCKET).parent)):
+            Path(self.path(directory)).mkdir(parents=True, exist_ok=True)
+        subject = specs.deployment(specs.example("minimal"))
+        self.container = next(
+            container
+            for workload in stores(subject, Facts(), Settings())
+            if workload["metadata"]["name"] == component
+            for container in workload["spec"]["template"]["spec"]["containers"]
+        )
+        self._mount_secret(keyring_secret(subject, component, _PASSWORD, _SALT)["stringData"])
+
+    def path(self, path: str) -> str:
+        """Where a production path lies here."""
+        return str(self.root) + path
+
+    @property
+    def data(self) -> Path:
+        """The volume."""
+        return Path(self.path(sidecar.DATA_DIR))
+
+    @property
+    def socket(self) -> Path:
+        """rclone's socket."""
+        return Path(self.path(sidecar.STORE_SOCKET))
+
+    def here(self, text: str) -> str:
+        """A rendered text with the paths of this machine."""
+        for production in ("/etc/cloister/", "/run/cloister/", "/var/lib/cloister/"):
+            text = text.replace(production, self.path(production))
+        return self.path(text) if text == "/tmp" else text
+
+    def command(self) -> list[str]:
+        """What the container runs."""
+        return [self.here(word) for word in (*self.container["command"], *self.container["args"])]
+
+    def environment(self) -> dict[str, str]:
+        """Its environment, and nothing else of this machine's; rclone is first on the path, as in its image."""
+        path = f"{binaries.path('rclone').parent}:/usr/bin:/bin"
+        rendered = {each["name"]: self.here(each["value"]) for each in self.container["env"]}
+        return {"PATH": path, "HOME": "/nonexistent", **rendered}
+
+    def rclone(self, *arguments: str) -> str:
+        """Run another rclone with the same configuration, and return what it prints."""
+        command = [str(binaries.path("rclone")), *arguments]
+        return subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=True).stdout
+
+    def _mount_secret(self, content: Mapping[str, str]) -> None:
+        for name, text in content.items():
+            Path(self.path(sidecar.KEYRING_DIR), name).write_text(self.here(text))
+
+
+class Store:
+    """A running rclone."""
+
+    def __init__(self, mounted: Mounted) -> None:
+        self.mounted, self.socket = mounted, mounted.socket
+        self._log = mounted.root / "rclone.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the server: the shell before it has become it."""
+        assert self.process
+        return self.process.pid
+
+    def log(self) -> str:
+        """Everything that it has written so far."""
+        return self._log.read_text()
+
+    def start(self) -> None:
+        """Start it, as the kubelet starts a container, and wait until it answers."""
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.mounted.command(), env=self.mounted.environment(), stdout=log, stderr=log, cwd="/"
+            )
+        until(lambda: self._answers() or self._ended(), "the store")
+        if self._ended():
+            raise AssertionError(f"rclone ended:\n{self.log()[-3000:]}")
+
+    def kill(self) -> None:
+        """End it without notice."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it as the kubelet does."""
+        self._end(signal.SIGTERM)
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str] | None = None,
+        body: Any = None,
+        timeout: float = 60,
+    ) -> Reply:
+        """One request on a connection of its own. ``body``: bytes, or an iterable with a content-length header."""
+        connection = UnixConnection(self.socket, timeout)
+        try:
+            connection.request(method, target, body=body, headers=dict(headers or {}))
+            answer = connection.getresponse()
+            return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def _answers(self) -> bool:
+        try:
+            return self.ask("GET", "/").status == 200
+        except OSError:
+            return False
+
+    def _ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def _end(self, number: int) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(30)
+                return
+            self.process.kill()
+            self.process.wait()
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: Path, timeout: float = 60) -> None:
+        super().__init__("store", timeout=timeout)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        """Dial the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Wait for something that happens soon; how soon is nobody's promise."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"in vain waited for {what}")
+        time.sleep(0.02)
+
+
+@contextmanager
+def mounted_store(component: Component) -> Iterator[Mounted]:
+    """Volumes for a store, gone afterwards. Not pytest's own: paths of sockets must stay below 108 characters."""
+    root = Path(tempfile.mkdtemp(prefix="store-"))
+    try:
+        yield Mounted(root, component)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@contextmanager
+def serving(mounted: Mounted) -> Iterator[Store]:
+    """rclone on these volumes; ended always."""
+    store = Store(mounted)
+    try:
+        store.start()
+        yield store
+    finally:
+        store.stop()

@@ -1,0 +1,300 @@
+"""`cloister seal`, `unseal` and `sign`, as a person at a terminal uses them, interrupts them and runs them again."""
+
+import hashlib
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from cloister import cli
+from cloister.sealing import Kind, generate, generate_signing, write_secret
+from cloister.weights import SignatureError, seal_file, unseal_file, verifier
+from cloister.weights.stream import CHUNK
+
+KEY = generate(Kind.X25519)
+SIGNING = generate_signing()
+WEIGHTS = bytes(range(256)) * (3 * CHUNK // 256) + b"end"
+MEMORY = 200 << 20
+"""Far more than a few chunks beside the interpreter and its libraries, far less than the file."""
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    """Output of a command that ends with this code."""
+    result = CliRunner().invoke(cli.app, list(map(str, arguments)))
+    assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
+    assert "Traceback" not in result.output
+    return result.stderr if code == 2 else result.stdout
+
+
+def child(*arguments: object) -> subprocess.Popen[bytes]:
+    """The same as a process of its own."""
+    command = [sys.executable, "-c", "from cloister.cli import main; main()", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def nothing(_: int) -> None:
+    """No progress bar."""
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(WEIGHTS)
+    return path
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "inference.key"
+    write_secret(path, KEY)
+    return path
+
+
+@pytest.fixture
+def signing_key(tmp_path: Path) -> Path:
+    path = tmp_path / "release.key"
+    write_secret(path, SIGNING)
+    return path
+
+
+def left(folder: Path) -> list[str]:
+    """Files that begin with a dot: what is in the making."""
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+def test_sealed_signed_and_opened(weights: Path, key: Path, signing_key: Path, tmp_path: Path) -> None:
+    reply = run("seal", weights, "--to", KEY.public, "--sign-key", signing_key, "-o", "json")
+    document = json.loads(reply)
+    sealed = tmp_path / "model.gguf.sealed"
+    digest = hashlib.sha256(sealed.read_bytes()).hexdigest()
+    assert document == {
+        "file": str(sealed),
+        "sha256": digest,
+        "size": sealed.stat().st_size,
+        "resumed": 0,
+        "signature": f"{sealed}.sig",
+    }
+    assert WEIGHTS[:1000] not in sealed.read_bytes()
+    verifier(str(SIGNING.public)).check(Path(f"{sealed}.sig").read_bytes(), digest, sealed.name)
+    out = tmp_path / "opened"
+    said = run("unseal", sealed, "--key", key, "--out", out)
+    assert hashlib.sha256(WEIGHTS).hexdigest() in said
+    assert out.read_bytes() == WEIGHTS
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert left(tmp_path) == []
+
+
+def test_sign_alone(weights: Path, signing_key: Path) -> None:
+    digest = hashlib.sha256(WEIGHTS).hexdigest()
+    assert digest in run("sign", weights, "--key", signing_key)
+    signature = weights.with_name("model.gguf.sig").read_bytes()
+    verifier(str(SIGNING.public)).check(signature, digest, "x")
+    with pytest.raises(SignatureError, match="over SHA-256"):
+        verifier(str(SIGNING.public)).check(signature, "0" * 64, "x")
+    with pytest.raises(SignatureError, match="is signed by key"):
+        verifier(str(generate_signing().public)).check(signature, digest, "x")
+
+
+def test_keys_for_signing(tmp_path: Path, weights: Path) -> None:
+    path = tmp_path / "new.key"
+    public = run("keys", "generate", "--kind", "ed25519", "--out", path).strip()
+    assert public.startswith("cloister-pub-ed25519:")
+    assert run("keys", "public", path).strip() == public
+    assert "mlkem768x25519" in run("seal", weights, "--to", public, code=2)
+    assert "begins with cloister-key-" in run("unseal", weights, "--key", path, "--out", tmp_path / "x", code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["seal", "none", "--to", "{public}"], "no such file"),
+        (["seal", ".", "--to", "{public}"], "not a file"),
+        (["seal", "model.gguf", "--to", "age1x"], "--to, key 1: not a public key"),
+        (["seal", "model.gguf", "--to", "{public}", "--out", "inference.key"], "a file already"),
+        (["seal", "model.gguf", "--to", "{public}", "--out", "none/x"], "no such file"),
+        (["seal", "model.gguf", "--to", "{public}", "--sign-key", "inference.key"], "begins with cloister-key-ed25519"),
+        (["seal", "model.gguf", "--to", "{public}", "-o", "xml"], "text or json"),
+        (["unseal", "model.gguf", "--key", "inference.key", "--out", "x"], "does not begin as a sealed file"),
+        (["unseal", "model.gguf", "--key", "none", "--out", "x"], "no such file"),
+        (["sign", "none", "--key", "release.key"], "no such file"),
+    ],
+)
+def test_mistakes_are_named_and_leave_nothing(
+    arguments: list[str],
+    said: str,
+    weights: Path,
+    key: Path,
+    signing_key: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(weights.parent)
+    before = sorted(Path().iterdir())
+    output = run(*(argument.format(public=KEY.public) for argument in arguments), code=2)
+    assert output.startswith("error: ")
+    assert said in output
+    assert sorted(Path().iterdir()) == before
+
+
+def test_a_broken_file_is_never_opened(weights: Path, key: Path, tmp_path: Path) -> None:
+    run("seal", weights, "--to", KEY.public)
+    sealed = tmp_path / "model.gguf.sealed"
+    sealed.write_bytes(sealed.read_bytes()[:-1])
+    assert "does not authenticate" in run("unseal", sealed, "--key", key, "--out", tmp_path / "out", code=2)
+    assert not (tmp_path / "out").exists()
+    assert left(tmp_path) == []
+
+
+class InterruptedRunError(Exception):
+    """Stands for whatever ends a process in between."""
+
+
+def interrupt(at: int) -> object:
+    def progress(done: int) -> None:
+        if done >= at:
+            raise InterruptedRunError
+
+    return progress
+
+
+def test_sealing_goes_on_where_it_was(weights: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    with pytest.raises(InterruptedRunError):
+        seal_file(weights, target, [KEY.public], interrupt(2 * CHUNK))  # type: ignore[arg-type]
+    assert not target.exists()
+    assert left(tmp_path) == [".out.partial", ".out.sealing"]
+    state, partial = tmp_path / ".out.sealing", tmp_path / ".out.partial"
+    assert stat.S_IMODE(state.stat().st_mode) == 0o600
+    begun = partial.read_bytes()
+    partial.write_bytes(begun[:-5])  # cut within a chunk, as a full disk or a crash does
+    done = seal_file(weights, target, [KEY.public], nothing)
+    assert done.resumed == len(begun) - 5
+    assert target.read_bytes().startswith(begun)
+    assert left(tmp_path) == []
+    unseal_file(target, tmp_path / "opened", [KEY], nothing)
+    assert (tmp_path / "opened").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("what", ["source", "source, same time", "recipients", "state", "no state", "partial"])
+def test_no_nonce_is_used_for_two_contents(what: str, weights: Path, tmp_path: Path) -> None:
+    """Whatever is not exactly as it was begins anew, under another data key."""
+    target, partial, state = tmp_path / "out", tmp_path / ".out.partial", tmp_path / ".out.sealing"
+    with pytest.raises(InterruptedRunError):
+        seal_file(weights, target, [KEY.public], interrupt(2 * CHUNK))  # type: ignore[arg-type]
+    begun, times = partial.read_bytes(), weights.stat()
+    recipients = [KEY.public]
+    content = WEIGHTS
+    match what:
+        case "source" | "source, same time":
+            content = b"other" + WEIGHTS[5:]
+            with weights.open("r+b") as file:
+                file.write(b"other")
+            if "same" in what:
+                os.utime(weights, ns=(times.st_atime_ns, times.st_mtime_ns))
+        case "recipients":
+            recipients = [generate(Kind.X25519).public, KEY.public]
+        case "state":
+            state.write_bytes(state.read_bytes()[:-20])
+        case "no state":
+            state.unlink()
+        case "partial":
+            partial.write_bytes(begun[:-1] + bytes([begun[-1] ^ 1]))
+    done = seal_file(weights, target, recipients, nothing)
+    assert done.resumed == 0
+    chunk = slice(-CHUNK, -100)
+    assert begun[chunk] not in target.read_bytes()
+    unseal_file(target, tmp_path / "opened", [KEY], nothing)
+    assert (tmp_path / "opened").read_bytes() == content
+
+
+def test_a_source_that_changes_meanwhile_is_not_sealed(weights: Path, tmp_path: Path) -> None:
+    def change(_: int) -> None:
+        with weights.open("ab") as file:
+            file.write(b"x")
+
+    with pytest.raises(Exception, match="changed while it was sealed"):
+        seal_file(weights, tmp_path / "out", [KEY.public], change)
+    assert left(tmp_path) == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_unsealing_goes_on_where_it_was(weights: Path, key: Path, tmp_path: Path) -> None:
+    sealed, target, partial = tmp_path / "sealed", tmp_path / "out", tmp_path / ".out.partial"
+    seal_file(weights, sealed, [KEY.public], nothing)
+    with pytest.raises(InterruptedRunError):
+        unseal_file(sealed, target, [KEY], interrupt(3 * CHUNK))  # type: ignore[arg-type]
+    begun = partial.stat().st_size
+    assert begun >= CHUNK
+    with partial.open("r+b") as file:
+        file.seek(begun - 10)
+        file.write(b"not this")
+    # The wrong key takes nothing away that the right one has begun.
+    other = tmp_path / "other.key"
+    write_secret(other, generate(Kind.X25519))
+    assert "it is sealed for" in run("unseal", sealed, "--key", other, "--out", target, code=2)
+    document = json.loads(run("unseal", sealed, "--key", key, "--out", target, "-o", "json"))
+    assert document["resumed"] == begun // CHUNK * CHUNK - CHUNK
+    assert document["sha256"] == hashlib.sha256(WEIGHTS).hexdigest()
+    assert target.read_bytes() == WEIGHTS
+
+
+def killed(process: subprocess.Popen[bytes], partial: Path, size: int) -> None:
+    """Kill it once it has written so much."""
+    while not partial.exists() or partial.stat().st_size < size:
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def watched(process: subprocess.Popen[bytes]) -> int:
+    """The most memory that it held, in bytes."""
+    most, seen = 0, psutil.Process(process.pid)
+    while process.poll() is None:
+        try:
+            most = max(most, seen.memory_info().rss)
+        except psutil.NoSuchProcess:
+            break
+        time.sleep(0.01)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return most
+
+
+def test_a_large_file_is_killed_and_continued_in_little_memory(key: Path, tmp_path: Path) -> None:
+    large, sealed, opened = tmp_path / "large", tmp_path / "sealed", tmp_path / "opened"
+    with large.open("wb") as file:
+        file.truncate(1 << 30)
+        file.seek(1 << 29)
+        file.write(b"in the middle")
+    arguments = ["seal", large, "--to", KEY.public, "--out", sealed]
+    killed(child(*arguments), tmp_path / ".sealed.partial", 1 << 28)
+    assert not sealed.exists()
+    assert watched(child(*arguments)) < MEMORY
+    arguments = ["unseal", sealed, "--key", key, "--out", opened]
+    killed(child(*arguments), tmp_path / ".opened.partial", 1 << 28)
+    assert not opened.exists()
+    assert watched(child(*arguments)) < MEMORY
+    assert opened.stat().st_size == 1 << 30
+    with opened.open("rb") as file:
+        file.seek(1 << 29)
+        assert file.read(13) == b"in the middle"
+    assert left(tmp_path) == []
+
+
+def test_two_runs_do_not_write_one_file(weights: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+
+    def meanwhile(_: int) -> None:
+        with pytest.raises(Exception, match="another run is writing it"):
+            seal_file(weights, target, [KEY.public], nothing)
+
+    seal_file(weights, target, [KEY.public], meanwhile)
+    assert target.exists()

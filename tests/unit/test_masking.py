@@ -1,0 +1,319 @@
+"""Masked reads: nothing that is found remains, nothing else changes, and any range is that of the whole (ZT-14)."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from faker import Faker
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloister.masking import BLOCK, CONTEXT, Format, Kind, Masker, Unmaskable, around, find, format_of, mask_block
+from cloister.masking.parquet import mask_parquet
+
+ALL = frozenset(Kind)
+SECRETS = ["AKIAIOSFODNN7EXAMPLE", "ghp_" + "a1" * 18, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_defgh"]
+VALUES = {
+    Kind.EMAIL: "ada.lovelace@example.com",
+    Kind.PHONE: "+49 30 1234567",
+    Kind.CARD: "4111 1111 1111 1111",
+    Kind.IBAN: "DE89 3704 0044 0532 0130 00",
+    Kind.SSN: "078-05-1120",
+    Kind.IP: "203.0.113.77",
+    Kind.SECRET: SECRETS[0],
+}
+
+
+def masked(data: bytes, form: Format = Format.TEXT, kinds: frozenset[Kind] = ALL) -> bytes:
+    masker = Masker(form, kinds)
+    return masker.feed(data) + masker.finish()
+
+
+def ranged(data: bytes, start: int, stop: int, form: Format = Format.TEXT) -> bytes:
+    """As a store's auditor reads a range: only what :func:`around` asks for."""
+    first, last = around(start, stop)
+    window, out = data[first:last], []
+    at = start - start % BLOCK
+    while at < stop:
+        low, high = max(0, at - CONTEXT), at + BLOCK + CONTEXT
+        view = window[low - first : high - first]
+        begin = at - low
+        out.append(mask_block(view, begin, begin + BLOCK, form, ALL))
+        at += BLOCK
+    whole = b"".join(out)
+    offset = start - start % BLOCK
+    return whole[start - offset : stop - offset]
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_only_the_kinds_that_are_asked_for(kind: Kind) -> None:
+    text = " and ".join(VALUES.values()).encode()
+    out = masked(text, kinds=frozenset({kind}))
+    for other, value in VALUES.items():
+        assert (value.encode() in out) is (other is not kind), other
+
+
+@pytest.mark.parametrize("value", [*VALUES.values(), *SECRETS[1:]])
+def test_a_value_is_gone_and_the_rest_is_not(value: str) -> None:
+    text = f"Grüße: {value}, und mehr".encode()
+    out = masked(text)
+    assert out == text.replace(value.encode(), b"*" * len(value.encode()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'password = "hunter2hunter2"',
+        "API_KEY: sk1234567890",
+        '{"client_secret": "abcdefgh12345678"}',
+        "export AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG",
+    ],
+)
+def test_of_an_assignment_the_value_alone(text: str) -> None:
+    out = masked(text.encode()).decode()
+    name, mask = out[: out.index("*")], out[out.index("*") :]
+    assert text.startswith(name)
+    assert len(mask.strip('"}')) >= 8
+    assert set(mask.strip('"}')) == {"*"}
+
+
+def test_a_number_that_is_followed_by_another() -> None:
+    assert masked(b"4111 1111 1111 1111 12 pieces") == b"*" * 19 + b" 12 pieces"
+    assert masked(b"no 12 4111 1111 1111 1111") == b"no 12 " + b"*" * 19
+    assert masked(b"XX11 4111 1111 1111 1111") == b"XX11 " + b"*" * 19
+
+
+def test_a_run_of_digits_takes_no_longer_than_its_length() -> None:
+    """Otherwise this test would not end within its time."""
+    assert masked(b"1" * 300_000) == b"1" * 300_000
+    assert masked(b"1 " * 300_000) == b"1 " * 300_000
+
+
+# --- any split, any range
+
+
+def words() -> st.SearchStrategy[bytes]:
+    """Documents with values in them, here and there long enough for several blocks."""
+    values = [*VALUES.values(), *SECRETS, "über ", "weather ", "4711, ", "x" * 500 + " ", "日本語 " * 40]
+    piece = st.sampled_from(values).map(lambda text: f"{text}\n".encode())
+    return st.tuples(st.lists(piece, min_size=1, max_size=40), st.integers(1, 40)).map(
+        lambda found: b"".join(found[0]) * (1 + found[1] * (BLOCK // 4) // (40 * len(b"".join(found[0]))))
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(words(), st.lists(st.integers(1, 3 * BLOCK // 2), min_size=1, max_size=6))
+def test_any_split_gives_the_whole(data: bytes, sizes: list[int]) -> None:
+    masker, out, at, turn = Masker(Format.TEXT, ALL), b"", 0, 0
+    while at < len(data):
+        size = sizes[turn % len(sizes)]
+        out += masker.feed(data[at : at + size])
+        at, turn = at + size, turn + 1
+    out += masker.finish()
+    assert out == masked(data)
+    assert len(out) == len(data)
+    assert not find(out)
+
+
+@settings(max_examples=60, deadline=None)
+@given(words(), st.data())
+def test_any_range_is_that_of_the_whole(data: bytes, draw: st.DataObject) -> None:
+    start = draw.draw(st.integers(0, len(data) - 1))
+    stop = draw.draw(st.integers(start + 1, len(data)))
+    assert ranged(data, start, stop) == masked(data)[start:stop]
+
+
+@pytest.mark.parametrize("value", [*VALUES.values(), *SECRETS[1:]])
+def test_across_the_border_of_two_blocks(value: str) -> None:
+    text = value.encode()
+    for before in (1, len(text) // 2, len(text) - 1):
+        data = b"a " * ((BLOCK - before) // 2) + b"b" * ((BLOCK - before) % 2) + b" " + text + b" z" * 100
+        assert text not in masked(data)
+        assert not find(masked(data))
+
+
+def test_a_key_across_blocks_is_hidden_line_by_line() -> None:
+    body = ("MIIEpAIBAAKCAQEA" * 4 + "\n") * 150
+    key = f"-----BEGIN RSA PRIVATE KEY-----\n{body}-----END RSA PRIVATE KEY-----\n".encode()
+    for before in (10, len(key) // 2, len(key) - 10):
+        out = masked(b"word " * ((BLOCK - before) // 5) + key + b"more text\n")
+        assert b"MIIE" not in out
+        assert out.endswith(b"more text\n")
+
+
+# --- JSON and CSV
+
+
+texts = st.sampled_from([*VALUES.values(), *SECRETS, "plain", 'with "quotes" and \\ more', "zwei\nZeilen", "日本"])
+documents = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.just(4111111111111111), st.just(5500000000000004.0), texts),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["a", "text", "password"]), inner),
+    max_leaves=12,
+)
+
+
+def shape(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: shape(item) for key, item in value.items()}
+        case list():
+            return [shape(item) for item in value]
+    return type(value).__name__
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents, st.booleans())
+def test_json_stays_json_of_the_same_shape(document: Any, ascii_only: bool) -> None:
+    data = json.dumps(document, ensure_ascii=ascii_only).encode()
+    out = masked(data, Format.JSON)
+    assert len(out) == len(data)
+    assert shape(json.loads(out)) == shape(document)
+    found = json.dumps(json.loads(out), ensure_ascii=False)
+    assert not [value for value in [*VALUES.values(), *SECRETS] if value in found]
+
+
+def test_an_escape_hides_nothing() -> None:
+    for text in (r"ada\u0040example.com", r"\u0061da@example\u002ecom", r"4111\u00201111\u00201111\u00201111"):
+        data = b'{"a": "' + text.encode() + b'", "b": "c"}'
+        out = masked(data, Format.JSON)
+        assert json.loads(out)["a"].strip("*") == ""
+        assert json.loads(out)["b"] == "c"
+
+
+def test_a_number_in_json_stays_one() -> None:
+    assert json.loads(masked(b'{"card": 4111111111111111, "n": 7}', Format.JSON)) == {"card": 9999999999999999, "n": 7}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(texts, min_size=3, max_size=3), min_size=1, max_size=8))
+def test_csv_keeps_its_columns(rows: list[list[str]]) -> None:
+    buffer = io.StringIO()
+    csv.writer(buffer).writerows(rows)
+    out = masked(buffer.getvalue().encode(), Format.CSV)
+    again = list(csv.reader(io.StringIO(out.decode(), newline="")))
+    assert [len(row) for row in again] == [3] * len(rows)
+    assert not find(out)
+
+
+# --- documents as people write them
+
+
+@pytest.mark.parametrize("locale", ["en_US", "de_DE", "fr_FR", "en_GB", "ja_JP"])
+def test_generated_people(locale: str) -> None:
+    fake = Faker(locale)
+    Faker.seed(4711)
+    for _ in range(150):
+        values = [fake.ascii_safe_email(), fake.ipv4(), fake.credit_card_number("visa16"), fake.iban()]
+        text = f"{fake.name()}, {values[0]} ({values[1]}); card {values[2]}. {fake.sentence()} {values[3]}!".encode()
+        out = masked(text)
+        assert len(out) == len(text)
+        for value in values:
+            assert value.encode() not in out, value
+
+
+# --- what can't be masked
+
+
+@pytest.mark.parametrize(
+    ("key", "first", "wanted"),
+    [
+        ("a/b.txt", b"hello", Format.TEXT),
+        ("a/B.JSONL", b"{}", Format.JSON),
+        ("a/b.csv", b"a,b", Format.CSV),
+        ("a/b.parquet", b"PAR1", Format.PARQUET),
+        ("a/b.txt", b"", Format.TEXT),
+        ("a/b.txt", b"PK\x03\x04\0\0", None),
+        ("a/b.txt", "ä".encode("utf-16"), None),
+        ("a/b.parquet", b"hello", None),
+        ("a/b.txt", b"PAR1\x15", None),
+        ("a/b.txt.gz", b"hello", None),
+        ("a/b.png", b"hello", None),
+        ("a.txt/b", b"hello", None),
+        ("a/b", b"hello", None),
+    ],
+)
+def test_a_format_is_what_name_and_bytes_agree_on(key: str, first: bytes, wanted: Format | None) -> None:
+    assert format_of(key, first) is wanted
+
+
+@pytest.mark.parametrize("bad", [b"\0", b"\x01", b"\xff", b"\xc3(", "ä".encode("latin-1") + b"b"])
+def test_a_binary_part_is_never_passed_however_late(bad: bytes) -> None:
+    masker = Masker(Format.TEXT, ALL)
+    assert masker.feed(b"text " * BLOCK)
+    with pytest.raises(Unmaskable):
+        masker.feed(b"text" + bad + b"x" * 2 * BLOCK)
+
+
+# --- Parquet
+
+
+def table() -> pa.Table:
+    mail = VALUES[Kind.EMAIL]
+    return pa.table(
+        {
+            "text": [f"write to {mail}", None, "nothing"],
+            "card": pa.array([4111111111111111, 4711, None], pa.int64()),
+            "score": [0.5, 1.5, 2.5],
+            "list": [[mail, "x"], [], None],
+            "struct": [{"mail": mail, "n": 1}, {"mail": None, "n": 2}, None],
+            "kind": pa.array([mail, "b", mail]).dictionary_encode(),
+            "map": pa.array([[("a", mail)], [], None], pa.map_(pa.string(), pa.string())),
+        }
+    )
+
+
+def through(found: pa.Table, **options: Any) -> bytes:
+    source, target = io.BytesIO(), io.BytesIO()
+    pq.write_table(found, source, **options)
+    source.seek(0)
+    mask_parquet(source, target, ALL)
+    assert len(target.getvalue()) >= len(source.getvalue())
+    return target.getvalue()
+
+
+def test_parquet_keeps_its_columns_and_loses_its_values() -> None:
+    before = table()
+    data = through(before.replace_schema_metadata({"pandas": VALUES[Kind.EMAIL]}), row_group_size=2)
+    after = pq.read_table(io.BytesIO(data))
+    assert after.schema.equals(before.schema)
+    assert VALUES[Kind.EMAIL].encode() not in data
+    assert VALUES[Kind.EMAIL] not in str(after.to_pylist())
+    assert after["card"].to_pylist() == [9999999999999999, 4711, None]
+    assert after["score"] == before["score"]
+    assert after["text"].to_pylist() == ["write to " + "*" * 24, None, "nothing"]
+    assert [value and [len(item) for item in value] for value in after["list"].to_pylist()] == [[24, 1], [], None]
+
+
+def test_a_copy_that_would_be_smaller_is_not() -> None:
+    found = pa.table({"text": [f"{VALUES[Kind.EMAIL]} {number}" for number in range(5000)]})
+    source = io.BytesIO()
+    pq.write_table(found, source, compression="none", use_dictionary=False)
+    assert len(through(found, compression="none", use_dictionary=False)) == len(source.getvalue())
+
+
+def test_the_same_object_gives_the_same_bytes() -> None:
+    assert through(table()) == through(table())
+
+
+@pytest.mark.parametrize(
+    "column",
+    [pa.array([b"bytes"]), pa.array([[b"x"]]), pa.array([b"ab"], pa.binary(2))],
+    ids=["bytes", "lists of bytes", "bytes of one length"],
+)
+def test_columns_that_cannot_be_masked(column: Any) -> None:
+    with pytest.raises(Unmaskable, match="can't be masked"):
+        through(pa.table({"a": column}))
+
+
+def test_what_is_no_parquet() -> None:
+    with pytest.raises(Unmaskable):
+        mask_parquet(io.BytesIO(b"PAR1 and no more"), io.BytesIO(), ALL)
+
+
+def test_a_name_of_a_column_that_is_a_value() -> None:
+    with pytest.raises(Unmaskable, match="name"):
+        through(pa.table({VALUES[Kind.EMAIL]: ["a"]}))
