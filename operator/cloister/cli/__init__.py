@@ -14,7 +14,7 @@ from rich.text import Text
 
 import cloister
 from cloister import names
-from cloister.cli import audit, flowmap, keys, tree, weights
+from cloister.cli import audit, data, flowmap, keys, tree, weights
 from cloister.cli.documents import STDIN, Document, read
 from cloister.cli.errors import UserError, show
 from cloister.cli.live import Cluster
@@ -31,6 +31,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(audit.app, name="audit")
+app.add_typer(data.app, name="data")
 app.add_typer(keys.app, name="keys")
 app.command()(weights.seal)
 app.command()(weights.unseal)

@@ -1,0 +1,116 @@
+"""Where data lies: in a store, under a key, and on this machine, below a folder.
+
+Whatever two programs could read in two ways is refused here already: clients and proxies resolve `..` and empty
+segments before a store ever sees them, so the object that is written would be another than the one that was named.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloister.cli.errors import UserError
+from cloister.zones import STORES, Component
+
+MAX_KEY_BYTES = 1024
+"""Amazon S3 user guide, "Naming Amazon S3 objects"."""
+_FIELDS = {
+    Component.TRAINING_DATA: "trainingData",
+    Component.CHECKPOINTS: "checkpoints",
+    Component.INTERACTION_LOGS: "interactionLogs",
+}
+_UNWANTED = ("Cc", "Cs", "Cn", "Zl", "Zp")
+"""Unicode categories: controls, halves of characters, no characters, ends of lines."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A key, or the beginning of keys, in one store."""
+
+    store: Component
+    key: str
+
+    def __str__(self) -> str:
+        return shown(f"{self.store}/{self.key}" if self.key else str(self.store))
+
+    @property
+    def bucket(self) -> str:
+        """Each store has one, of its own name."""
+        return str(self.store)
+
+    @property
+    def field(self) -> str:
+        """Where the resource says who may do what here."""
+        return f"spec.storage.{_FIELDS[self.store]}"
+
+    def below(self, rest: str) -> "Place":
+        """A place whose key begins with this one's."""
+        return Place(self.store, self.key + rest)
+
+
+def place(text: str) -> Place:
+    """Reads `STORE/PREFIX`; the prefix may be empty and may end anywhere."""
+    name, _, key = text.partition("/")
+    if name not in STORES:
+        raise UserError(f"{shown(text)}: begins with no store: name one of {', '.join(STORES)}, then / and a key")
+    _check(key, *key.split("/")[:-1])
+    if key.rpartition("/")[2] in (".", ".."):
+        raise _ambiguous(key)
+    return Place(Component(name), key)
+
+
+def whole(found: Place) -> Place:
+    """The same place, if it is the key of an object."""
+    if not found.key or found.key.endswith("/"):
+        raise UserError(f"{found}: is no key of an object: it is empty or ends in '/'")
+    _check(found.key, *found.key.split("/"))
+    return found
+
+
+def inside(folder: Path, relative: str) -> Path:
+    """Where the object of this relative key belongs below a folder; an error if that were anywhere else.
+
+    Links that lie in the folder already are followed, and their targets judged.
+    """
+    segments = relative.split("/")
+    if any(segment in ("", ".", "..") or "\0" in segment for segment in segments):
+        raise UserError(f"{shown(relative)}: this key makes no path below {folder}: fetch it alone, with -o FILE")
+    path = folder.joinpath(*segments)
+    if not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{shown(relative)}: {path.parent} leads out of {folder} by a link: remove the link")
+    return path
+
+
+def check_apart(keys: Iterable[str]) -> None:
+    """An error if one key would have to be a file and another's folder, which a disk can't hold."""
+    found = set(keys)
+    for key in sorted(found):
+        parts = key.split("/")
+        for count in range(1, len(parts)):
+            if (above := "/".join(parts[:count])) in found:
+                raise UserError(
+                    f"{shown(above)}: is an object, and so is {shown(key)}: one path can't be file and folder;"
+                    " fetch them one by one, with -o FILE"
+                )
+
+
+def shown(text: str) -> str:
+    """Text of others for a terminal: what is not printable is escaped, so that no key moves the cursor."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape", "replace").decode() for one in text)
+
+
+def _check(key: str, *segments: str) -> None:
+    if any(segment in ("", ".", "..") for segment in segments):
+        raise _ambiguous(key)
+    for character in key:
+        if character in "\\%" or unicodedata.category(character) in _UNWANTED:
+            raise UserError(
+                f"{shown(key)}: has the character {character.encode('unicode_escape').decode()}, which no store takes"
+                " in a key: rename it"
+            )
+    if len(key.encode()) > MAX_KEY_BYTES:
+        raise UserError(f"{shown(key)}: is longer than the {MAX_KEY_BYTES} bytes that a key may have")
+
+
+def _ambiguous(key: str) -> UserError:
+    return UserError(f"{shown(key)}: a key has no empty segment, and none that is '.' or '..'")
