@@ -1,13 +1,15 @@
 """Tampering with a journal: whatever is done to it is found, by the files alone or with the anchors kept outside."""
 
 import shutil
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cloister.journal import JournalWriter, encode, timestamp
 from cloister.journal.reader import read_journal
+from cloister.journal.segment import CRC_SIZE, LENGTH_SIZE, SegmentReader, cut_frame
 from cloister.journal.verify import Report, anchors_in, verify
 from cloister.sealing import Kind, generate
 
@@ -99,6 +101,56 @@ def test_every_truncation(journal: tuple[Path, list[str]], tmp_path: Path) -> No
         segment.write_bytes(honest)
 
 
+def _frames(path: Path) -> tuple[bytes, list[bytes]]:
+    """A segment's first two lines, and its frames."""
+    with path.open("rb") as file:
+        reader = SegmentReader(file, path.stat().st_size)
+        return reader.header_raw, [frame.raw for frame in reader.frames()]
+
+
+def _whole(frame: bytes) -> bytes:
+    """With the length and the checksum that a frame of these bytes has."""
+    frame = (len(frame) - LENGTH_SIZE).to_bytes(LENGTH_SIZE, "big") + frame[LENGTH_SIZE:-CRC_SIZE]
+    return frame + zlib.crc32(frame).to_bytes(CRC_SIZE, "big")
+
+
+def test_the_end_of_a_segment_is_not_taken_for_a_cut(journal: tuple[Path, list[str]], tmp_path: Path) -> None:
+    """Its signed note stands there for anybody to copy; the tag over it is what only the writer could make."""
+    path = copy(journal, tmp_path) / "3.cja"
+    with path.open("rb") as file:
+        frames = list(SegmentReader(file, path.stat().st_size).frames())
+    header, raw = _frames(path)
+    end = frames[-1]
+    path.write_bytes(b"".join([header, *raw[:-1], cut_frame(end.index, end.seq, end.head, end.note)]))
+    assert codes(verify([path.parent], [KEY])) == {"damaged"}
+
+
+def test_a_segment_is_not_cut_where_an_anchor_was(tmp_path: Path) -> None:
+    """Anchors are public: with one of them nobody can make the journal end earlier."""
+    directory, store = tmp_path / "journal", tmp_path / "store"
+    store.mkdir()
+    with JournalWriter(directory, identity=IDENTITY, recipients=[KEY.public]) as writer:
+        writer.append([encode({"type": "stop", "time": timestamp(0)})])
+        anchor = writer.head().note
+        writer.append([encode({"type": "stop", "time": timestamp(0)})])
+    path = shipped(directory, store) / "0.cja"
+    with path.open("rb") as file:
+        frames = list(SegmentReader(file, path.stat().st_size).frames())
+    header, raw = _frames(path)
+    path.write_bytes(b"".join([header, raw[0], cut_frame(1, frames[1].seq, frames[0].head, anchor)]))
+    assert codes(verify([store], [KEY])) == {"damaged"}
+
+
+def test_nothing_is_added_to_the_note_of_a_cut(journal: tuple[Path, list[str]], tmp_path: Path) -> None:
+    path = copy(journal, tmp_path)
+    (path / "3.cja").unlink()
+    header, raw = _frames(path / "2.cja")
+    assert verify([path], [KEY]).findings == []
+    more = "— witness AAAAAAAA\n".encode()
+    (path / "2.cja").write_bytes(b"".join([header, *raw[:-1], _whole(raw[-1][:-CRC_SIZE] + more + bytes(CRC_SIZE))]))
+    assert codes(verify([path], [KEY])) == {"damaged"}
+
+
 def _delete(name: str) -> Callable[[Path], object]:
     return lambda path: (path / name).unlink()
 
@@ -182,9 +234,25 @@ def test_anchors_as_notes_and_as_log_lines(journal: tuple[Path, list[str]]) -> N
     lines = [json.dumps({"event": "checkpoint", "checkpoint": note}) for note in notes]
     assert anchors_in("\n".join(['{"event": "serving"}', "{broken", *lines])) == notes
     assert anchors_in("nothing") == []
+    hostile = ['{"a":' + "[" * 5000, '{"a":' + "1" * 5000 + "}"]
+    assert anchors_in("\n".join([*hostile, *lines])) == notes
 
 
 def test_an_anchor_of_a_stream_that_is_gone(journal: tuple[Path, list[str]], tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     assert codes(verify([empty], [KEY], journal[1])) == {"missing"}
+
+
+def test_a_segment_that_goes_away_meanwhile(journal: tuple[Path, list[str]], tmp_path: Path) -> None:
+    """A shipper renames and deletes beside whoever verifies a live directory."""
+    path = copy(journal, tmp_path)
+
+    class Shipping(list[str]):
+        """Anchors that are looked at once the headers are read."""
+
+        def __iter__(self) -> Iterator[str]:
+            (path / "3.cja").unlink()
+            return super().__iter__()
+
+    assert codes(verify([path], anchors=Shipping())) == {"damaged"}

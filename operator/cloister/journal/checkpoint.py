@@ -4,6 +4,7 @@ cluster.local/ns/bot-inference/sa/server/6f0c...     origin: the identity and th
 1042                                                 leaves of the Merkle tree
 k3c0...=                                             its root, base64
 chain 987 5fd1...                                    extension: records so far, and the hash of the last line
+cut                                                  extension, only where a segment is closed without its ratchet
                                                      (empty line)
 — cluster.local/ns/... 9Tq3...==                     signature: base64 of the key id (4 bytes) and 64 bytes
 """
@@ -29,6 +30,7 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 _CHAIN = re.compile(r"chain (0|[1-9][0-9]{0,18}) ([0-9a-f]{64})")
 _SIGNATURE = re.compile("— (\\S+) (\\S+)")
 _KEY_ID_SIZE = 4
+_CUT = "cut\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,14 @@ class Checkpoint:
     """Records so far: the sequence number of the next."""
     head: str
     """SHA-256 of the last line, in hex; zeros before the first."""
+    cut: bool = False
+    """Signed to close a segment whose writer died or failed. No other checkpoint, an anchor or the end of a segment,
+    can be put in place of it: that would let anybody shorten a journal without a trace in its form."""
 
     def text(self) -> str:
         """What is signed."""
         root = base64.b64encode(self.root).decode()
-        return f"{self.origin}\n{self.size}\n{root}\nchain {self.seq} {self.head}\n"
+        return f"{self.origin}\n{self.size}\n{root}\nchain {self.seq} {self.head}\n{_CUT if self.cut else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +113,15 @@ class Verifier:
         """The text form, which :meth:`parse` reads."""
         return f"{self.origin}+{self.key_id.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
 
+    def verify_own(self, note: str) -> Checkpoint:
+        """As :meth:`verify`, of a note with no signature but this key's: there is one such text for a checkpoint."""
+        _, signatures = read_note(note)
+        if len(signatures) != 1:
+            raise JournalError("checkpoint: somebody else signed it, too")
+        return self.verify(note)
+
     def verify(self, note: str) -> Checkpoint:
-        """The checkpoint in a note that this key signed; JournalError otherwise."""
+        """The checkpoint in a note that this key signed, perhaps among others; JournalError otherwise."""
         checkpoint, signatures = read_note(note)
         if checkpoint.origin != self.origin:
             raise JournalError("checkpoint: of another origin")
@@ -130,9 +142,9 @@ def read_note(note: str) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
         raise JournalError("checkpoint: too long")
     text, blank, tail = note.partition("\n\n")
     lines = text.split("\n")
-    if not blank or not tail.endswith("\n") or len(lines) != 4:
-        raise JournalError("checkpoint: not a signed note of four lines")
-    origin, size, root64, extension = lines
+    if not blank or not tail.endswith("\n") or len(lines) < 4 or lines[4:] not in ([], [_CUT.strip()]):
+        raise JournalError("checkpoint: not a signed note of four lines, or of five with a cut")
+    origin, size, root64, extension = lines[:4]
     root, chain = _unbase64(root64), _CHAIN.fullmatch(extension)
     if not _ORIGIN.fullmatch(origin) or not _NUMBER.fullmatch(size) or root is None or len(root) != 32 or not chain:
         raise JournalError("checkpoint: its origin, size, root or chain is malformed")
@@ -143,7 +155,7 @@ def read_note(note: str) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
         if not match or not signature or len(signature) <= _KEY_ID_SIZE:
             raise JournalError("checkpoint: a signature line is malformed")
         signatures.append((match[1], signature))
-    return Checkpoint(origin, int(size), root, int(chain[1]), chain[2]), signatures
+    return Checkpoint(origin, int(size), root, int(chain[1]), chain[2], cut=len(lines) > 4), signatures
 
 
 def _unbase64(text: str) -> bytes | None:

@@ -1,7 +1,7 @@
 """Finding where a stream's chain goes on: after a restart, a crash or a failed write, from the clear parts alone."""
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cloister.journal.checkpoint import Checkpoint
@@ -130,7 +130,7 @@ def _close(tail: _Tail, stream: Stream, files: Files) -> None:
             files.truncate(fd, tail.size)
         if not tail.closed:
             files.sync_all(fd)  # the cut says what is there: that must be durable before
-            note = stream.signer.sign(chain.checkpoint(stream.origin)).note
+            note = stream.signer.sign(replace(chain.checkpoint(stream.origin), cut=True)).note
             frame = cut_frame(tail.frames, chain.seq, chain.head, note)
             write_all(files, fd, frame)
             chain.tree.append(frame)

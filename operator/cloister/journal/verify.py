@@ -6,11 +6,12 @@ that the end was cut off, or that everything was made anew by somebody who holds
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import orjson
 
 from cloister.journal.checkpoint import Checkpoint, Verifier, read_note
 from cloister.journal.errors import JournalError
@@ -96,7 +97,7 @@ def verify(paths: Iterable[Path], keys: Sequence[SecretKey] = (), anchors: Seque
             report.segments += 1
             try:
                 _segment(path, stream, keys, report)
-            except JournalError as error:
+            except (JournalError, OSError) as error:
                 report.add("damaged", path, str(error))
         report.heads[origin] = stream.checkpoint()
         _compare(stream, kept.get(origin, ()), report)
@@ -111,8 +112,8 @@ def anchors_in(text: str) -> list[str]:
     for line in text.splitlines():
         if line.startswith("{"):
             try:
-                note = json.loads(line).get("checkpoint")
-            except json.JSONDecodeError:
+                note = orjson.loads(line).get("checkpoint")
+            except orjson.JSONDecodeError:
                 continue
             if isinstance(note, str):
                 notes.append(note)
@@ -179,7 +180,8 @@ def _links(path: Path, header: Header, stream: _Stream, report: Report) -> None:
 
 def _closing(frame: Frame, stream: _Stream) -> None:
     assert stream.verifier
-    if frame.count or frame.head != stream.head or stream.verifier.verify(frame.note) != stream.checkpoint():
+    checkpoint = replace(stream.checkpoint(), cut=frame.kind is FrameKind.CUT)
+    if frame.count or frame.head != stream.head or stream.verifier.verify_own(frame.note) != checkpoint:
         raise JournalError("its closing checkpoint is of something else")
 
 
