@@ -1,6 +1,7 @@
 """What Envoy reads once, at its start; everything that may change is in the files that this names."""
 
 from cloister import sidecar
+from cloister.render.gate import routes
 from cloister.render.gate.xds import Object, pipe, typed, watched
 from cloister.spec import LLMDeployment
 from cloister.zones import Component
@@ -8,6 +9,25 @@ from cloister.zones import Component
 HEAP_BYTES = 384 << 20
 """Past which new requests are refused: well below the container's memory limit."""
 MAX_CONNECTIONS = 4096
+WORKERS = 2
+
+
+def arguments() -> list[str]:
+    """Envoy's command line."""
+    return [
+        "--config-path",
+        f"{sidecar.GATE_CONFIG_DIR}/envoy.json",
+        "--disable-hot-restart",
+        "--concurrency",
+        str(WORKERS),
+        # When the set of machines changes, connections from before stay on the old listener until this long after, and
+        # are then cut, whatever they carry: so it is as long as a reply may take. Each is told to close with its next
+        # reply, so none stays for longer than it needs; and what is withdrawn is withdrawn on it too (ADR 0013).
+        "--drain-time-s",
+        str(routes.LONGEST_REPLY_SECONDS),
+        "--drain-strategy",
+        "immediate",
+    ]
 
 
 def bootstrap(deployment: LLMDeployment, component: Component) -> Object:
