@@ -10,6 +10,9 @@ HEAP_BYTES = 384 << 20
 """Past which new requests are refused: well below the container's memory limit."""
 MAX_CONNECTIONS = 4096
 WORKERS = 2
+# What Envoy has, but not by default. A chunk followed by something else than the end of its line is refused: left
+# alone, Envoy drops the rest, where another program would take it for the next chunk or the next request.
+_STRICTER = {"envoy.reloadable_features.strict_chunk_parsing": True}
 
 
 def arguments() -> list[str]:
@@ -41,6 +44,7 @@ def bootstrap(deployment: LLMDeployment, component: Component) -> Object:
         },
         "dynamic_resources": {"cds_config": watched("clusters.json"), "lds_config": watched("listeners.json")},
         "overload_manager": _overload(),
+        "layered_runtime": {"layers": [{"name": "strict", "static_layer": dict(_STRICTER)}]},
     }
 
 
