@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cloister import sidecar
-from cloister.render.pods import DRAIN_SECONDS
+from cloister.render.gate.bootstrap import arguments
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT
 from tests.cluster.ports import choosing, free
 from tests.gate.identities import Leaf
@@ -217,9 +217,7 @@ def mounted_gate() -> Iterator[Mounted]:
 def running(mounted: Mounted) -> Iterator[Gate]:
     """Envoy on mounted directories; ended always."""
     log = mounted.root / "envoy.log"
-    config = mounted.path(f"{sidecar.GATE_CONFIG_DIR}/envoy.json")
-    as_in_the_pod = ["--disable-hot-restart", "--drain-time-s", str(DRAIN_SECONDS)]
-    command = [str(ENVOY), "--config-path", config, *as_in_the_pod, "--concurrency", "1"]
+    command = [str(ENVOY), *(mounted.path(part) if part.startswith("/") else part for part in arguments())]
     with ExitStack() as stack:
         stub = stack.enter_context(auditor(mounted.path(sidecar.AUDITOR_SOCKET)))
         output = stack.enter_context(log.open("ab"))

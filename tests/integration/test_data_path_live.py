@@ -12,7 +12,7 @@ import pytest
 from cloister import sidecar
 from tests.auditor.model import answer, events
 from tests.auditor.running import Auditor, prompt
-from tests.gate.datapath import data_path
+from tests.gate.data_path import data_path
 from tests.gate.model import CHAT, FRONTEND, NIGHTLY, OUR_CA, PROVIDER, bearer, model
 from tests.gate.running import Gate
 from tests.gate.specs import deployment

@@ -21,7 +21,7 @@ import pytest
 from cloister import sidecar
 from cloister.facts import Facts, Settings
 from cloister.render.auditor import auditor_settings
-from cloister.render.pods import DRAIN_SECONDS
+from cloister.render.gate.bootstrap import arguments
 from cloister.render.workloads import inference
 from cloister.sealing import generate
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT, Component
@@ -86,8 +86,7 @@ def running() -> Iterator[Running]:
         }
         config["people"].pop("revocations", None)
         (root / "auditor.json").write_text(json.dumps(config))
-        envoy = [str(ENVOY), "--config-path", mounted.path(f"{sidecar.GATE_CONFIG_DIR}/envoy.json")]
-        envoy += ["--disable-hot-restart", "--drain-time-s", str(DRAIN_SECONDS), "--concurrency", "1"]
+        envoy = [str(ENVOY), *(mounted.path(part) if part.startswith("/") else part for part in arguments())]
         auditor = [sys.executable, "-m", "cloister.auditor", str(root / "auditor.json")]
         for name, command in (("gate", envoy), ("auditor", auditor)):
             process = pod.start(CONTAINERS[name], command, root / f"{name}.log")

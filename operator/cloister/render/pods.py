@@ -11,6 +11,7 @@ from cloister import names, sidecar
 from cloister.facts import Facts, Settings
 from cloister.render.auditor import auditor_settings, reads_revocations
 from cloister.render.gate import gate_files
+from cloister.render.gate.bootstrap import arguments
 from cloister.render.meta import Object, digest
 from cloister.spec import LLMDeployment
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT, Component
@@ -122,15 +123,7 @@ def _gate(deployment: LLMDeployment, component: Component, settings: Settings) -
         "image": settings.gate_image,
         "restartPolicy": "Always",
         "command": ["envoy"],
-        "args": [
-            "--config-path",
-            f"{sidecar.GATE_CONFIG_DIR}/envoy.json",
-            "--disable-hot-restart",
-            "--concurrency",
-            "2",
-            "--drain-time-s",
-            str(DRAIN_SECONDS),
-        ],
+        "args": arguments(),
         "ports": [
             {"name": "gate", "containerPort": GATE_PORT},
             {"name": "gate-health", "containerPort": GATE_HEALTH_PORT},

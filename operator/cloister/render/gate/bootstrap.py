@@ -1,6 +1,7 @@
 """What Envoy reads once, at its start; everything that may change is in the files that this names."""
 
 from cloister import sidecar
+from cloister.render.gate import routes
 from cloister.render.gate.xds import OWN_MODE, Object, pipe, typed, watched
 from cloister.spec import LLMDeployment
 from cloister.zones import Component
@@ -8,10 +9,34 @@ from cloister.zones import Component
 HEAP_BYTES = 384 << 20
 """Past which new requests are refused: well below the container's memory limit."""
 MAX_CONNECTIONS = 4096
-
-
+WORKERS = 2
 MAX_REGEX = 1000
 """Steps of a compiled RE2 program."""
+_RUNTIME = {
+    # A chunk followed by something else than the end of its line is refused: left alone, Envoy drops the rest, where
+    # another program would take it for the next chunk or the next request.
+    "envoy.reloadable_features.strict_chunk_parsing": True,
+    # The lists of what queries to stores may say are longer than Envoy's default allows; they come from us alone.
+    "re2.max_program_size.error_level": MAX_REGEX,
+}
+
+
+def arguments() -> list[str]:
+    """Envoy's command line."""
+    return [
+        "--config-path",
+        f"{sidecar.GATE_CONFIG_DIR}/envoy.json",
+        "--disable-hot-restart",
+        "--concurrency",
+        str(WORKERS),
+        # When the set of machines changes, connections from before stay on the old listener until this long after, and
+        # are then cut, whatever they carry: so it is as long as a reply may take. Each is told to close with its next
+        # reply, so none stays for longer than it needs; and what is withdrawn is withdrawn on it too (ADR 0013).
+        "--drain-time-s",
+        str(routes.LONGEST_REPLY_SECONDS),
+        "--drain-strategy",
+        "immediate",
+    ]
 
 
 def bootstrap(deployment: LLMDeployment, component: Component) -> Object:
@@ -25,10 +50,7 @@ def bootstrap(deployment: LLMDeployment, component: Component) -> Object:
         },
         "dynamic_resources": {"cds_config": watched("clusters.json"), "lds_config": watched("listeners.json")},
         "overload_manager": _overload(),
-        # The lists of what queries to stores may say are longer than Envoy's default allows; they come from us alone.
-        "layered_runtime": {
-            "layers": [{"name": "regex", "static_layer": {"re2.max_program_size.error_level": MAX_REGEX}}]
-        },
+        "layered_runtime": {"layers": [{"name": "static", "static_layer": dict(_RUNTIME)}]},
     }
 
 

@@ -11,7 +11,7 @@ _STDOUT = "envoy.access_loggers.stdout"
 # Headers by which a caller could direct programs behind the gate, or Envoy's own router (x-envoy-max-retries would
 # send a prompt twice; Envoy documentation, "Router: HTTP headers (consumed)").
 _REMOVED_PREFIXES = (sidecar.HEADER_PREFIX, "x-envoy-", "x-forwarded-", "x-http-method", "x-original-", "x-rewrite-")
-_REMOVED = ("forwarded", "x-real-ip", "proxy", "proxy-authorization", "cookie")
+_REMOVED = ("forwarded", "x-real-ip", "proxy", "proxy-authorization", "cookie", "te")
 
 # In a reply they would speak for the gate, or direct the caller's client (another origin for the prompt, a cookie) or
 # a proxy before it (nginx, "X-Accel-Redirect": an internal file).

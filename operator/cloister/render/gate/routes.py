@@ -8,7 +8,8 @@ from cloister.render.gate import people, stores
 from cloister.render.gate.xds import Object
 from cloister.s3 import Level
 
-_COMPUTE_TIMEOUTS = {"timeout": "3600s", "idle_timeout": "900s"}
+LONGEST_REPLY_SECONDS = 3600
+_COMPUTE_TIMEOUTS = {"timeout": f"{LONGEST_REPLY_SECONDS}s", "idle_timeout": "900s"}
 """A model may think for long before its first byte."""
 _STORE_TIMEOUTS = {"timeout": "0s", "idle_timeout": "300s"}
 """Objects are as large as they are; only standing still is bounded."""
