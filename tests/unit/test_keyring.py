@@ -97,7 +97,8 @@ def pod(message: str, **ended: Any) -> dict[str, Any]:
 
 
 def report(**fields: Any) -> str:
-    return KeeperReport(**{"store": "checkpoints", "current": 2, "emptied": (1,)} | fields).model_dump_json()
+    said: dict[str, Any] = {"store": "checkpoints", "current": 2, "emptied": (1,)}
+    return KeeperReport(**said | fields).model_dump_json()
 
 
 def test_an_old_key_goes_when_its_keeper_says_so() -> None:
