@@ -14,7 +14,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-down test lint generate bench bench-operator bench-datapath bench-storage image
+.PHONY: help demo demo-down test lint generate bench bench-operator bench-datapath bench-storage bench-masking image
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -40,7 +40,7 @@ lint: .venv/.synced .venv-audit/.synced ## Style, types, layers, stale generated
 generate: .venv/.synced ## Rewrite crds/, manifests/, the chart's copies and docs/reference from the code
 	$(PY) -m tests.generate
 
-bench: bench-operator bench-datapath bench-storage ## All benchmarks
+bench: bench-operator bench-datapath bench-storage bench-masking ## All benchmarks
 bench-operator: .venv/.synced ## How many deployments one operator carries, and how fast
 	$(PY) -m tests.bench operator
 
@@ -50,6 +50,9 @@ bench-datapath: .venv/.synced ## What the gate and the auditor cost, beside a ba
 bench-storage: .venv/.synced ## What the way to a store costs, beside rclone alone and the plain disk
 	$(PY) -m tests.cluster build rclone
 	$(PY) -m tests.bench storage
+
+bench-masking: .venv/.synced ## How well values are found, beside Microsoft Presidio
+	$(PY) -m tests.bench masking
 
 image: ## Build the one image; IMAGE=, BASE= and CONTAINER=podman override
 	$(CONTAINER) build --file operator/Dockerfile --build-arg BASE=$(BASE) --tag $(IMAGE) .

@@ -1,4 +1,4 @@
-"""`python -m tests.bench operator [--deployments N]`, `datapath [--rounds N] [--seconds S]`, `storage [--rounds N]`."""
+"""`python -m tests.bench operator`, `datapath`, `storage` or `masking`; each tells its options by `--help`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.bench import operator_bench, storage_bench
 from tests.bench.datapath import run as datapath_bench
+from tests.bench.masking import run as masking_bench
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     storage.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
     storage.add_argument("--quick", action="store_true", help="without the gigabyte, once: does every way work?")
     storage.set_defaults(run=lambda o: storage_bench.run(1 if o.quick else o.rounds, quick=o.quick))
+    masking = commands.add_parser("masking", help=masking_bench.__doc__)
+    masking.add_argument("--documents", type=int, default=5000, help="default: %(default)s")
+    masking.set_defaults(run=lambda options: masking_bench.run(options.documents))
     options = parser.parse_args(arguments)
     code: int = options.run(options)
     return code

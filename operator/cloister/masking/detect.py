@@ -63,8 +63,14 @@ _PATTERNS: tuple[tuple[str, Kind, str], ...] = (
         r"(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
         r"|(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}",
     ),
-    # E.164 with its plus, or an area code in brackets.
-    ("phone", Kind.PHONE, r"\+[0-9](?:[ ()./-]{0,2}[0-9]){7,14}|\([0-9]{2,5}\)[ -]?[0-9](?:[ /-]?[0-9]){5,9}"),
+    # E.164 with its plus, an area code in brackets, the North American form, and national ones with their zero.
+    (
+        "phone",
+        Kind.PHONE,
+        r"\+[0-9](?:[ ()./-]{0,2}[0-9]){7,14}|\([0-9]{2,5}\)[ -]?[0-9](?:[ /-]?[0-9]){5,9}"
+        r"|(?:1[-. ])?[2-9][0-9]{2}[-.][2-9][0-9]{2}[-.][0-9]{4}"
+        r"|0[1-9](?:[ .][0-9]{2}){4}|0[1-9][0-9]{1,4}[ /][0-9]{3,8}(?: [0-9]{2,8}){0,3}",
+    ),
 )
 """Mark, kind, expression. Earlier ones win where two begin at one place."""
 
@@ -73,6 +79,7 @@ MARKS = tuple(mark for mark, _, _ in _PATTERNS)
 
 _ALONE = frozenset({Kind.CARD, Kind.SSN, Kind.IP, Kind.PHONE, Kind.IBAN})
 _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") | frozenset(range(128, 256))
+_DIGIT_GAP = re.compile(rb"[0-9][ -]")
 _DIGITS, _POINT_DIGIT, _DIGIT_POINT = re.compile(rb"[0-9]+"), re.compile(rb"\.[0-9]"), re.compile(rb"[0-9]\.")
 _LINE_ENDS = (b"\\n", b"\\t", b"\\r")
 
@@ -147,6 +154,8 @@ def _stands_alone(data: bytes, start: int, stop: int, kind: Kind) -> bool:
     if start and data[start - 1] in _WORD:
         # JSON writes a line's end as \n, whose letter is no part of what follows it.
         return data[max(0, start - 2) : start] in _LINE_ENDS
+    if kind is Kind.PHONE and data[start : start + 1].isdigit() and _DIGIT_GAP.match(data, max(0, start - 2)):
+        return False
     return kind is not Kind.IP or not (_POINT_DIGIT.match(data, stop) or _DIGIT_POINT.match(data, max(0, start - 2)))
 
 

@@ -35,9 +35,19 @@ def _issued(text: bytes) -> bool:
     return area not in {b"000", b"666"} and area < b"900" and group != b"00" and serial != b"0000"
 
 
+def _dialled(text: bytes) -> bool:
+    """National numbers have at most 12 digits with their zero, and hardly any have fewer than 9 (ITU-T E.164)."""
+    return not text.startswith(b"0") or 9 <= sum(48 <= byte <= 57 for byte in text) <= 12
+
+
 def _any(text: bytes) -> bool:
     return True
 
 
-_WITH_CHECK: dict[Kind, Callable[[bytes], bool]] = {Kind.CARD: _luhn, Kind.IBAN: _mod97, Kind.SSN: _issued}
+_WITH_CHECK: dict[Kind, Callable[[bytes], bool]] = {
+    Kind.CARD: _luhn,
+    Kind.IBAN: _mod97,
+    Kind.SSN: _issued,
+    Kind.PHONE: _dialled,
+}
 CHECKS = {kind: _WITH_CHECK.get(kind, _any) for kind in Kind}
