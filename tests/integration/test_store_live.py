@@ -5,6 +5,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -154,7 +155,9 @@ def test_a_full_volume_refuses_and_loses_nothing(checkpoints: Store) -> None:
     checkpoints.ask("PUT", "/checkpoints/a", body=b"before")
     psutil.Process(checkpoints.pid).rlimit(psutil.RLIMIT_FSIZE, (MIB, MIB))
     for name in ("a", "new"):
-        assert checkpoints.ask("PUT", f"/checkpoints/{name}", body=b"x" * (4 * MIB)).status >= 500
+        # rclone may answer and close before it has read everything: then the rest can't be sent.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            assert checkpoints.ask("PUT", f"/checkpoints/{name}", body=b"x" * (4 * MIB)).status >= 500
     assert checkpoints.ask("GET", "/checkpoints/a").body == b"before"
     assert checkpoints.ask("GET", "/checkpoints/new").status == 404
     assert checkpoints.ask("PUT", "/checkpoints/b", body=b"small").status == 200

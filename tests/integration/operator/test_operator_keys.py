@@ -47,7 +47,7 @@ def report(world: World, pod: Key, **fields: Any) -> None:
 
 
 def test_a_key_is_made_on_request_and_the_old_one_goes_when_nothing_lies_under_it(world: World) -> None:
-    name = world.converge(minimal("turning"))
+    name = world.converge(minimal("rekeyed"))
     first = keys(world, name)
     assert told(world, name) | {"created": ""} == {
         "store": "checkpoints", "secret": "keyring-checkpoints", "current": 1, "old": [], "created": ""
