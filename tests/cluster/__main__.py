@@ -1,6 +1,6 @@
 """`python -m tests.cluster`: build the programs, and keep a control plane for as long as you like.
 
-    build [NAME...]                  build everything, or these
+    build [NAME...]                  build everything that a control plane needs, or these
     up    [--dir DIR] [--cert-manager]   start a control plane that keeps running; safe to repeat
     down  [--dir DIR]                stop it and remove all of it; safe to repeat
     env   [--dir DIR]                shell lines: KUBECONFIG, and a PATH with the built programs
@@ -40,7 +40,7 @@ def default_directory() -> Path:
 
 def _build(options: argparse.Namespace) -> int:
     started = time.monotonic()
-    names = options.names or list(binaries.PROGRAMS)
+    names = options.names or [name for name in binaries.PROGRAMS if name not in binaries.ONLY_FOR_NODE]
     if unknown := sorted(set(names) - set(binaries.PROGRAMS)):
         print(f"unknown: {', '.join(unknown)}; known: {', '.join(binaries.PROGRAMS)}", file=sys.stderr)
         return 2

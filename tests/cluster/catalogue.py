@@ -83,6 +83,8 @@ class ModuleFiles:
 KUBERNETES = "v1.37.2"
 #: Not the newest: later versions moved their commands into Go modules that are not published.
 CERT_MANAGER = "v1.11.5"
+CILIUM = "v1.20.2"
+LOCAL_PATH = "v0.0.30"
 
 
 def _kubernetes(name: str, seconds: int, *, in_assets: bool = False, on_path: bool = False) -> Binary:
@@ -126,6 +128,22 @@ PROGRAMS: dict[str, Binary] = {
             "rclone", "v1.76.0", "rclone", "cloister.dev/tests/cluster/rclone", 130,
             "github.com/rclone/rclone/fs.Version", made_of="github.com/rclone/rclone",
         ),
+        _kubernetes("kubelet", 115),
+        _kubernetes("kube-scheduler", 20),
+        _kubernetes("kube-proxy", 20),
+        Binary(
+            "cilium-agent", CILIUM, "cilium", "github.com/cilium/cilium/daemon", 300,
+            "github.com/cilium/cilium/pkg/version.ciliumVersion",
+        ),
+        Binary(
+            "cilium-cni", CILIUM, "cilium", "github.com/cilium/cilium/plugins/cilium-cni", 15,
+            "github.com/cilium/cilium/pkg/version.ciliumVersion",
+        ),
+        Binary("coredns", "v1.15.0", "coredns", "github.com/coredns/coredns", 140),
+        Binary(
+            "local-path-provisioner", LOCAL_PATH, "local-path", "github.com/rancher/local-path-provisioner", 40,
+            "main.VERSION",
+        ),
     )
 }  # fmt: skip
 
@@ -134,9 +152,25 @@ CERT_MANAGER_FILES = ModuleFiles(
     ("deploy/charts/cert-manager", "deploy/crds"),
 )  # fmt: skip
 
+CILIUM_FILES = ModuleFiles(
+    "cilium-files", CILIUM, "cilium", "github.com/cilium/cilium", ("bpf", "pkg/k8s/apis/cilium.io/client/crds")
+)
+LOCAL_PATH_FILES = ModuleFiles(
+    "local-path-files", LOCAL_PATH, "local-path", "github.com/rancher/local-path-provisioner", ("deploy",)
+)
+
 #: What `up` needs, and what it needs with cert-manager.
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 WITH_CERT_MANAGER = (*CONTROL_PLANE, "cert-manager-controller", "cert-manager-webhook", "helm")
+#: What a node needs.
+NODE = (
+    *WITH_CERT_MANAGER, "cert-manager-cainjector", "rclone", "kubelet", "kube-scheduler", "coredns",
+    "local-path-provisioner",
+)  # fmt: skip
+#: And to connect its pods.
+NETWORKS = {"cilium": ("cilium-agent", "cilium-cni"), "bridge": ("kube-proxy",)}
+#: What `make test` does without.
+ONLY_FOR_NODE = ("kubelet", "kube-scheduler", "coredns", "local-path-provisioner", *sum(NETWORKS.values(), ()))
 
 
 def provided(binary: Binary) -> Path | None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "cert-manager"
 CONTROLLER, WEBHOOK = "cert-manager-controller", "cert-manager-webhook"
+PROGRAMS = (CONTROLLER, WEBHOOK, "cert-manager-cainjector")
 #: What would need a node, or is reached without a Service here.
 _NOT_APPLIED = {"Deployment", "Job", "Service"}
 _WEBHOOKS = {"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"}
@@ -50,11 +51,10 @@ class CertManager:
         """Apply cert-manager's objects and start its processes; does nothing a second time."""
         binaries.paths(binaries.WITH_CERT_MANAGER)
         kubectl = self._cluster.kubectl
-        definitions = _definitions()
-        kubectl.apply([*definitions, _namespace()])
+        crds = definitions()
+        kubectl.apply([*crds, _namespace()])
         kubectl.apply(thing for thing in self._chart() if thing["kind"] not in _WEBHOOKS)
-        names = [f"crd/{definition['metadata']['name']}" for definition in definitions]
-        kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+        kubectl.wait_until_served(*(definition["metadata"]["name"] for definition in crds))
         self._layout.cert_manager.mkdir(exist_ok=True)
         self.start()
         # Last, because from here on cert-manager's API fails closed without its webhook.
@@ -67,7 +67,7 @@ class CertManager:
         kubectl = self._cluster.kubectl
         kubectl.delete(thing for thing in objects if thing["kind"] in _WEBHOOKS)
         self.stop()
-        kubectl.delete([*_definitions(), *(thing for thing in objects if thing["kind"] not in _WEBHOOKS)])
+        kubectl.delete([*definitions(), *(thing for thing in objects if thing["kind"] not in _WEBHOOKS)])
         kubectl.delete([_namespace()])
         shutil.rmtree(self._layout.cert_manager, ignore_errors=True)
 
@@ -95,7 +95,13 @@ class CertManager:
     def _chart(self) -> list[dict[str, Any]]:
         """The chart's objects, with the webhook at its loopback address and its authority filled in."""
         port = json.loads(self._layout.state.read_text())["ports"]["cert-manager-webhook"]
-        objects = [thing for thing in _render(f"{LOOPBACK}:{port}") if thing["kind"] not in _NOT_APPLIED]
+        values = {
+            "webhook": {"url": {"host": f"{LOOPBACK}:{port}"}},
+            "cainjector": {"enabled": False},
+            "startupapicheck": {"enabled": False},
+            "prometheus": {"enabled": False},
+        }
+        objects = [thing for thing in render(values) if thing["kind"] not in _NOT_APPLIED]
         bundle = base64.b64encode(self._authority.pair.certificate).decode()
         for thing in objects:
             if thing["kind"] in _WEBHOOKS:
@@ -112,8 +118,8 @@ def _namespace() -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
 
 
-def _definitions() -> list[dict[str, Any]]:
-    """The CRDs. They are chart templates in which only labels are templated, each on a line of its own."""
+def definitions() -> list[dict[str, Any]]:
+    """cert-manager's CRDs. They are chart templates in which only labels are templated, each on a line of its own."""
     folder = binaries.cert_manager_files() / "deploy" / "crds"
     return [_without_template_lines(path.read_text()) for path in sorted(folder.glob("crd-*.yaml"))]
 
@@ -125,7 +131,7 @@ def _without_template_lines(text: str) -> dict[str, Any]:
     return definition
 
 
-def _render(webhook_host: str) -> list[dict[str, Any]]:
+def render(values: dict[str, Any]) -> list[dict[str, Any]]:
     """`helm template` of the module's chart, which lacks only the Chart.yaml that a release would write."""
     source = binaries.cert_manager_files() / "deploy" / "charts" / "cert-manager"
     with tempfile.TemporaryDirectory() as scratch:
@@ -133,12 +139,6 @@ def _render(webhook_host: str) -> list[dict[str, Any]]:
         about = yaml.safe_load((chart / "Chart.template.yaml").read_text())
         about |= {"version": CERT_MANAGER, "appVersion": CERT_MANAGER, "annotations": {}}
         (chart / "Chart.yaml").write_text(yaml.safe_dump(about))
-        values = {
-            "webhook": {"url": {"host": webhook_host}},
-            "cainjector": {"enabled": False},
-            "startupapicheck": {"enabled": False},
-            "prometheus": {"enabled": False},
-        }
         done = subprocess.run(
             [binaries.path("helm"), "template", NAMESPACE, chart, f"--namespace={NAMESPACE}", "--values=-"],
             input=json.dumps(values), capture_output=True, text=True, check=False,

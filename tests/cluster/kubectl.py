@@ -6,10 +6,12 @@ import json
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.cluster import binaries
+from tests.cluster.processes import wait_until
 
 
 class KubectlError(RuntimeError):
@@ -49,6 +51,16 @@ class Kubectl:
         """`kubectl get -o json`."""
         found: dict[str, Any] = json.loads(self("get", *arguments, "-o", "json"))
         return found
+
+    def wait_until_served(self, *definitions: str) -> None:
+        """Wait until the API server serves these custom resources. (`kubectl wait` fails where conditions are null.)"""
+        for name in definitions:
+            if not wait_until(partial(self._served, name), 60):
+                raise KubectlError(f"crd/{name} is not established after 60 s")
+
+    def _served(self, definition: str) -> bool:
+        conditions = self.get("crd", definition).get("status", {}).get("conditions") or ()
+        return any((one["type"], one["status"]) == ("Established", "True") for one in conditions)
 
     def token(self, namespace: str, service_account: str, duration: str = "8760h") -> str:
         """A service account's token, by the TokenRequest API: the account's very own identity."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.cluster.node.machine import sweep
 from tests.cluster.processes import ProcessTable
 
 
@@ -41,4 +42,5 @@ def main() -> None:
     table = ProcessTable(directory)
     if table.running():
         table.stop_all()
+        sweep(directory)
         shutil.rmtree(directory / "etcd", ignore_errors=True)  # logs and audit stay, to explain a crash
