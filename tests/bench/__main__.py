@@ -1,13 +1,16 @@
-"""`python -m tests.bench operator`, `datapath`, `storage` or `masking`; each tells its options by `--help`."""
+"""`python -m tests.bench NAME`: operator, datapath, storage, masking or detection; each has options (`--help`)."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
 from tests.bench import operator_bench, storage_bench
 from tests.bench.datapath import run as datapath_bench
+from tests.bench.detection import learning
+from tests.bench.detection import run as detection_bench
 from tests.bench.masking import run as masking_bench
 
 
@@ -32,9 +35,19 @@ def main(arguments: list[str] | None = None) -> int:
     masking = commands.add_parser("masking", help=masking_bench.__doc__)
     masking.add_argument("--documents", type=int, default=5000, help="default: %(default)s")
     masking.set_defaults(run=lambda options: masking_bench.run(options.documents))
+    detection = commands.add_parser("detection", help=detection_bench.__doc__)
+    detection.add_argument("--train", action="store_true", help="learn from the training split instead")
+    detection.set_defaults(run=_detection)
     options = parser.parse_args(arguments)
     code: int = options.run(options)
     return code
+
+
+def _detection(options: argparse.Namespace) -> int:
+    if not options.train:
+        return detection_bench.run()
+    print(json.dumps(learning.train(), indent=2))
+    return 0
 
 
 def _datapath(options: argparse.Namespace) -> int:

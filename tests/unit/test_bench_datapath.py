@@ -31,13 +31,14 @@ from tests.bench.datapath.figures import (
     quantile,
 )
 from tests.bench.datapath.gates import bare
-from tests.bench.datapath.litellm import REQUIREMENTS, version
+from tests.bench.datapath.litellm import REQUIREMENTS
 from tests.bench.datapath.measuring import PathError, Sample, Timing, measure
 from tests.bench.datapath.paths import Path
 from tests.bench.datapath.plot import bars
 from tests.bench.datapath.program import program
 from tests.bench.datapath.report import plot, report
 from tests.bench.datapath.workloads import EVENTS, Kind, Workload, workloads
+from tests.environments import pinned
 
 PATHS = (DIRECT, BARE, ALONE, BOTH, LITELLM)
 BRIEF = Timing(0.05, 0.1)
@@ -238,7 +239,7 @@ def _manager(files: Mapping[str, Any]) -> Any:
 
 def test_every_package_of_litellm_s_environment_is_pinned() -> None:
     lines = REQUIREMENTS.read_text().splitlines()
-    assert f"litellm=={version()}" in lines
+    assert f"litellm=={pinned(REQUIREMENTS, 'litellm')}" in lines
     assert all(re.match(r"[A-Za-z0-9._-]+==\S+", line) for line in lines)
 
 

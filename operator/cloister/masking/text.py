@@ -8,10 +8,12 @@ either side of it. A value across the border of two blocks is seen whole from bo
 import codecs
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from cloister.masking.detect import MAX_LENGTH, find
+from cloister.masking.detect import MAX_LENGTH, Finding, find
+from cloister.masking.escapes import unescaped
 from cloister.masking.formats import Format
+from cloister.masking.hints import has_controls
 from cloister.masking.kinds import Kind
 
 BLOCK = 1 << 18
@@ -21,10 +23,8 @@ CONTEXT = MAX_LENGTH
 _NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 """RFC 8259, section 6: what may stand without quotes stays a number."""
 _NINES = bytes.maketrans(b"0123456789", b"9" * 10)
-_ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{4}|.)", re.DOTALL)
-_CONTROLS = bytes([*range(8), *range(14, 27), *range(28, 32), 127])
 _PEM = re.compile(rb"-----(BEGIN|END) [A-Z0-9 ]{0,40}PRIVATE KEY-----")
-_SHORT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
+_PEM_MARK = b"PRIVATE KEY-----"
 
 
 class Unmaskable(Exception):  # noqa: N818 (says what the object is)
@@ -44,12 +44,16 @@ def mask_block(
     """`window[start:stop]`, masked: a block of the object, with its context around it. `count` gets the number of
     values that begin in it, by kind."""
     _check(window)
-    masked = bytearray(window)
-    for begin, end, kind in _spans(window, form, kinds):
+    parts: list[bytes] = []
+    at = start
+    for begin, end, kind, _ in _spans(window, form, kinds):
         if count is not None and start <= begin < stop:
-            count[kind.value] += 1
-        masked[begin:end] = _hidden(window[begin:end], form)
-    return bytes(masked[start:stop])
+            count[kind._value_] += 1
+        first, last = max(begin, at), min(end, stop)
+        if first < last:
+            parts += (window[at:first], _hidden(window, begin, end, form)[first - begin : last - begin])
+            at = last
+    return b"".join((*parts, window[at:stop]))
 
 
 class Masker:
@@ -58,51 +62,51 @@ class Masker:
 
     def __init__(self, form: Format, kinds: frozenset[Kind], *, lead: int = 0) -> None:
         """`lead`: how many bytes that come first are context of that block, and not part of it."""
-        self._form, self._kinds, self._lead = form, kinds, lead
-        self._before = b""
-        """Context of the next block: the end of what was masked before it, as it was."""
-        self._waiting = bytearray()
+        self._form, self._kinds, self._before = form, kinds, lead
+        self._pieces: list[bytes] = []
+        """What has come and is not masked, after as many bytes of context as ``_before`` says."""
+        self._size = 0
         self.found: Counter[str] = Counter()
         """How many values were masked, by kind."""
 
     def due(self, data: bytes) -> bool:
         """Whether feeding this takes time: less than a block is only kept."""
-        return len(self._waiting) + len(data) >= BLOCK + CONTEXT
+        return self._size + len(data) >= self._before + BLOCK + CONTEXT
 
     def feed(self, data: bytes) -> bytes:
         """What can be passed on now."""
-        self._waiting += data
-        if self._lead:
-            if len(self._waiting) < self._lead:
-                return b""
-            self._before = bytes(self._waiting[: self._lead])
-            del self._waiting[: self._lead]
-            self._lead = 0
-        done = []
-        while len(self._waiting) >= BLOCK + CONTEXT:
-            done.append(self._block(BLOCK))
-        return b"".join(done)
+        self._pieces.append(data)
+        self._size += len(data)
+        return b"".join(self._blocks(CONTEXT))
 
     def finish(self) -> bytes:
         """The rest."""
-        done = []
-        while self._waiting:
-            done.append(self._block(min(BLOCK, len(self._waiting))))
-        return b"".join(done)
+        done = [*self._blocks(0)]
+        left = self._size - self._before
+        return b"".join([*done, self._masked(left)] if left > 0 else done)
 
-    def _block(self, size: int) -> bytes:
-        before = len(self._before)
-        window = self._before + bytes(self._waiting[: size + CONTEXT])
-        masked = mask_block(window, before, before + size, self._form, self._kinds, self.found)
-        self._before = window[: before + size][-CONTEXT:]
-        del self._waiting[:size]
+    def _blocks(self, after: int) -> Iterator[bytes]:
+        """Whole blocks that as many bytes follow."""
+        while self._size >= self._before + BLOCK + after:
+            yield self._masked(BLOCK)
+
+    def _masked(self, size: int) -> bytes:
+        """The next block, or what there is of it."""
+        waiting = b"".join(self._pieces)
+        end = self._before + size
+        masked = mask_block(waiting[: end + CONTEXT], self._before, end, self._form, self._kinds, self.found)
+        self._before = min(end, CONTEXT)
+        self._pieces = [waiting[end - self._before :]]
+        self._size = len(waiting) - end + self._before
         return masked
 
 
 def _check(window: bytes) -> None:
     """Text in UTF-8 throughout; only at the ends of the window a character may be cut."""
-    if len(window.translate(None, _CONTROLS)) != len(window):
+    if has_controls(window):
         raise Unmaskable("it holds control characters, so it is no text")
+    if window.isascii():
+        return
     start = 0
     while start < min(3, len(window)) and window[start] & 0xC0 == 0x80:
         start += 1
@@ -112,54 +116,24 @@ def _check(window: bytes) -> None:
         raise Unmaskable("it is no text in UTF-8") from None
 
 
-def _hidden(value: bytes, form: Format) -> bytes:
-    if form is Format.JSON and _NUMBER.fullmatch(value):
-        return value.translate(_NINES)
-    return b"*" * len(value)
+def _hidden(window: bytes, start: int, stop: int, form: Format) -> bytes:
+    if form is Format.JSON and _NUMBER.fullmatch(window, start, stop):
+        return window[start:stop].translate(_NINES)
+    return b"*" * (stop - start)
 
 
-def _spans(window: bytes, form: Format, kinds: frozenset[Kind]) -> Iterator[tuple[int, int, Kind]]:
-    escaped = form is Format.JSON and b"\\" in window
-    plain, position = _unescaped(window) if escaped else (window, _same)
-    for found in find(plain, kinds):
-        yield position(found.start), position(found.stop), found.kind
+def _spans(window: bytes, form: Format, kinds: frozenset[Kind]) -> list[Finding]:
+    """Where values are in the window, in order; the first may reach into others."""
+    if form is not Format.JSON or b"\\" not in window:
+        return _found(window, kinds)
+    plain, position = unescaped(window)
+    return [one._replace(start=position(one.start), stop=position(one.stop)) for one in _found(plain, kinds)]
+
+
+def _found(plain: bytes, kinds: frozenset[Kind]) -> list[Finding]:
+    found = find(plain, kinds)
     # The rest of a private key that began before the window: all up to its end.
-    if Kind.SECRET in kinds and (first := _PEM.search(plain)) and first[1] == b"END":
-        yield 0, position(first.end()), Kind.SECRET
-
-
-def _same(index: int) -> int:
-    return index
-
-
-def _unescaped(window: bytes) -> tuple[bytes, Callable[[int], int]]:
-    """The text of JSON strings, and where each of its bytes lies in the JSON."""
-    pieces, starts, at, shift = [], [0], 0, [0]
-    length = 0
-    for found in _ESCAPE.finditer(window):
-        plain = _meaning(found[0])
-        pieces += [window[at : found.start()], plain]
-        length += found.start() - at + len(plain)
-        at = found.end()
-        starts.append(length)
-        shift.append(at - length)
-    pieces.append(window[at:])
-
-    def position(index: int) -> int:
-        # Of what begins at an escape, the escape's own beginning; of what ends there, its end.
-        low, high = 0, len(starts) - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            low, high = (middle, high) if starts[middle] <= index else (low, middle - 1)
-        return index + shift[low]
-
-    return b"".join(pieces), position
-
-
-def _meaning(escape: bytes) -> bytes:
-    kind = escape[1:2]
-    if kind != b"u" or len(escape) < 6:
-        return _SHORT.get(kind, kind)
-    code = int(escape[2:].decode(), 16)
-    # One byte for each: beyond ASCII all that matters is that it is a letter.
-    return bytes([code]) if code < 128 else b"\x80"
+    rest = Kind.SECRET in kinds and _PEM_MARK in plain and _PEM.search(plain)
+    if rest and rest[1] == b"END":
+        found.insert(0, Finding(0, rest.end(), Kind.SECRET, "key"))
+    return found

@@ -13,6 +13,7 @@ from cloister.sidecar import Auditor
 from cloister.spec import LLMDeployment
 from cloister.zones import Component
 from tests.gate.identities import Authority, Leaf, Provider
+from tests.gate.model import ENDLESS
 from tests.gate.specs import deployment, example
 
 API = "chat"
@@ -31,12 +32,20 @@ class Deployed:
 
     authority: Authority = field(default_factory=Authority)
     provider: Provider = field(default_factory=Provider)
+    inspects: bool = False
+    """Whether prompts and replies are inspected as the example has it. Without, the auditor checks and records, as the
+    others do; what inspection costs is a path of its own."""
 
     @cached_property
     def spec(self) -> LLMDeployment:
         """The example."""
         spec = example("support-bot")
         spec["inference"]["limits"] = {"requestsPerMinute": 1_000_000, "maxBodyBytes": 1 << 18}
+        # A closed loop behaves like nobody, and would be asked to sign in again.
+        spec["inference"]["behaviour"] = {"action": "Flag" if self.inspects else "Off"}
+        if not self.inspects:
+            spec["inference"]["guard"] = dict.fromkeys(("sensitiveOutput", "promptInjection", "extraction"), "Off")
+        spec["inference"]["guard"]["budgets"] = dict.fromkeys(("people", "machines"), ENDLESS)
         return deployment(spec)
 
     @cached_property

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from tests.bench.datapath.measuring import Sample
 from tests.bench.datapath.workloads import Workload
 
-DIRECT, BARE, ALONE, BOTH, PERSON, LITELLM = (
+DIRECT, BARE, ALONE, BOTH, PERSON, INSPECTING, LITELLM = (
     "direct",
     "bare Envoy hop",
     "auditor alone",
     "gate + auditor",
     "gate + auditor, a person",
+    "gate + auditor, inspecting",
     "LiteLLM",
 )
 ONE, MANY, STREAMS = Workload("plain", 1024, 1), Workload("plain", 1024, 16), Workload("stream", 1024, 16)

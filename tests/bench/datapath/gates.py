@@ -1,11 +1,12 @@
 """The two Envoys: the rendered gate, and the same listener with nothing left but TLS and the router."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from cloister import sidecar
+from cloister.render.gate.bootstrap import WORKERS
 from cloister.zones import GATE_PORT
 from tests.bench.datapath.deployment import HOST, Deployed
 from tests.bench.datapath.paths import Client
@@ -17,18 +18,22 @@ from tests.gate.running import mounted_gate
 
 Files = Mapping[str, Mapping[str, Any]]
 
-_AS_IN_THE_POD = ("--disable-hot-restart", "--concurrency", "2", "--log-level", "warning")
+_AS_IN_THE_POD = ("--disable-hot-restart", "--concurrency", str(WORKERS), "--log-level", "warning")
+BARE = ("--disable-hot-restart", "--log-level", "warning")
+"""As Envoy comes: with a worker for each core."""
 
 
 @contextmanager
-def gate(table: ProcessTable, name: str, deployed: Deployed, files: Files) -> Iterator[tuple[Mounted, Identity]]:
+def gate(
+    table: ProcessTable, name: str, deployed: Deployed, files: Files, options: Sequence[str] = _AS_IN_THE_POD
+) -> Iterator[tuple[Mounted, Identity]]:
     """Envoy on these files, ready."""
     with mounted_gate() as mounted:
         mounted.identify(deployed.leaf.chain, deployed.leaf.key)
         mounted.trust(deployed.authority.pem)
         mounted.configure(files)
         config = mounted.path(f"{sidecar.GATE_CONFIG_DIR}/envoy.json")
-        identity = table.start(name, [ENVOY, "--config-path", config, *_AS_IN_THE_POD])
+        identity = table.start(name, [ENVOY, "--config-path", config, *options])
         table.wait_ready(name, lambda: answers(mounted.ports[GATE_PORT]))
         yield mounted, identity
 

@@ -1,16 +1,13 @@
 """LiteLLM's proxy with a callback that logs, in an environment of its own: it is no dependency of the project."""
 
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path as File
 
 from tests.bench.datapath.figures import LITELLM
 from tests.bench.datapath.paths import Path
-from tests.cluster.catalogue import cache_root
 from tests.cluster.ports import answers, choosing, free
 from tests.cluster.processes import ProcessTable
+from tests.environments import environment
 
 REQUIREMENTS = File(__file__).with_name("litellm.txt")
 """Every package of the environment, by version: `uv pip compile --universal` of `litellm[proxy]`."""
@@ -52,34 +49,6 @@ _OFFLINE = {
 }
 
 
-def version() -> str:
-    """The pinned version of LiteLLM."""
-    lines = REQUIREMENTS.read_text().splitlines()
-    return next(line.split("==")[1].split()[0] for line in lines if line.startswith("litellm=="))
-
-
-def environment() -> File:
-    """Its Python; made on first use."""
-    home = cache_root().parent / f"litellm-{version()}"
-    python = home / "bin" / "python"
-    if not (home / ".complete").exists():
-        shutil.rmtree(home, ignore_errors=True)
-        _make(home, python)
-        (home / ".complete").touch()
-    return python
-
-
-def _make(home: File, python: File) -> None:
-    uv = shutil.which("uv") or str(max(cache_root().parent.glob("uv-*/bin/uv")))
-    for command in (
-        [uv, "venv", "--quiet", "--python", sys.executable, str(home)],
-        [uv, "pip", "install", "--quiet", "--python", str(python), "--requirement", str(REQUIREMENTS)],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr}")
-
-
 def proxy(table: ProcessTable, folder: File, model: str) -> Path:
     """The proxy before a model server at `<host>:<port>`: one worker, no database, no keys."""
     folder.mkdir()
@@ -97,7 +66,8 @@ def proxy(table: ProcessTable, folder: File, model: str) -> Path:
     log = folder / "log.jsonl"
     with choosing():
         port = free(["litellm"])["litellm"]
-    command: list[str | File] = [environment().with_name("litellm"), "--config", config, "--host", "127.0.0.1"]
+    program = environment("litellm", REQUIREMENTS).with_name("litellm")
+    command: list[str | File] = [program, "--config", config, "--host", "127.0.0.1"]
     identity = table.start(
         "litellm", [*command, "--port", str(port), "--num_workers", "1"], env={**_OFFLINE, "DATAPATH_LOG": str(log)}
     )

@@ -1,0 +1,104 @@
+"""A linear classifier over hashed n-grams: how much a text reads like an injection, and where in it.
+
+A long text is judged window by window, so that what is hidden in a long document weighs as much as if it stood alone.
+"""
+
+import io
+from dataclasses import dataclass
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloister.inspection.features import PIECE, SIZE, Features, features
+
+WINDOW, STRIDE = 320, 80
+"""Bytes: what is judged at once, and how far the next window is from it."""
+_OVERLAP = 2 * WINDOW
+
+
+class ModelError(ValueError):
+    """The data is no model of this version."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """The surest window of a text."""
+
+    value: float
+    """From 0 to 1; 0.5 is the threshold that was chosen on the training split."""
+    start: int
+    """Byte of the folded text at which the window begins."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Weights, as `python -m tests.bench detection train` makes them."""
+
+    weights: NDArray[np.int8]
+    scale: float
+    bias: float
+    """Already less the threshold."""
+
+    @classmethod
+    def load(cls, data: bytes) -> "Classifier":
+        """From an .npz; ModelError where it is none of ours."""
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as found:
+                weights, scale, bias = found["weights"], float(found["scale"]), float(found["bias"])
+        except (OSError, EOFError, BadZipFile, KeyError, ValueError) as error:
+            raise ModelError(f"no model: {error}") from None
+        if weights.shape != (SIZE,) or weights.dtype != np.int8:
+            raise ModelError(f"a model of {weights.shape} {weights.dtype}, not of ({SIZE},) int8")
+        return cls(weights, scale, bias)
+
+    def score(self, text: str) -> Score:
+        """Of a folded text."""
+        best, at = -np.inf, 0
+        data = text.encode("utf-8", "replace")
+        for begin in range(0, max(len(data), 1), PIECE - _OVERLAP):
+            value, start = self._piece(features(data[begin : begin + PIECE]))
+            if value > best:
+                best, at = value, begin + start
+            if begin + PIECE >= len(data):
+                break
+        return Score(float(1 / (1 + np.exp(-np.clip(best, -30, 30)))), at)
+
+    def _piece(self, found: Features) -> tuple[float, int]:
+        """Log-odds of its surest window, and the byte at which that begins."""
+        sums, counts = blocks(found, self.weights)
+        odds = _windows(sums) * self.scale / np.sqrt(np.maximum(_windows(counts), 1)) + self.bias
+        surest = int(odds.argmax())
+        return float(odds[surest]), surest * STRIDE
+
+
+def blocks(found: Features, weights: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sum of weights, and number of features, of every :data:`STRIDE` bytes."""
+    number = max(1, -(-found.length // STRIDE))
+    each = np.zeros(number * STRIDE, np.int16)
+    counts = np.zeros(number)
+    sums = np.zeros(number)
+    for indices, places in zip(found.indices, found.places, strict=True):
+        if places is None:
+            each[: len(indices)] += weights[indices]
+            whole, rest = divmod(len(indices), STRIDE)
+            counts[:whole] += STRIDE
+            if rest:
+                counts[whole] += rest
+        else:
+            block = places // STRIDE
+            sums += np.bincount(block, weights[indices], number)
+            counts += np.bincount(block, minlength=number)
+    return sums + each.reshape(number, STRIDE).sum(1), counts
+
+
+def _windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums over every window of blocks."""
+    wide = WINDOW // STRIDE
+    sums = np.concatenate((_NONE, np.cumsum(values)))
+    last = max(1, len(values) - wide + 1)
+    begins = np.arange(last)
+    return sums[np.minimum(begins + wide, len(values))] - sums[begins]
+
+
+_NONE = np.zeros(1)

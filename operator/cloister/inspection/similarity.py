@@ -1,0 +1,55 @@
+"""SimHash: 64 bits of a text, of which two texts share the more the more of their words they share.
+
+M. Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002; for near-duplicates of pages, G.
+Manku, A. Jain and A. Das Sarma, "Detecting near-duplicates for web crawling", WWW 2007.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from hashlib import blake2b
+from itertools import pairwise
+from zlib import crc32
+
+import numpy as np
+
+NEAR = 14
+"""Bits in which the fingerprints of two texts may differ that are filled from one template. Of unrelated texts they
+differ in about 32, give or take 4 (the bits are independent coins), and in fewer where they share common words."""
+MAX_WORDS = 64
+"""Of a longer text, half of them from its beginning and half from its end: templates have their frame there."""
+LEAST_WORDS = 4
+"""A text of fewer says too little to be like another: only the same one is."""
+
+_BIG = np.dtype(">u8")
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)
+"""Multiplicative hashing (D. Knuth, The Art of Computer Programming, volume 3, section 6.4)."""
+_REACH = 4096
+"""Characters at either end in which the words are looked for."""
+_WORD = re.compile(r"[^\W\d_]+|\d+")
+
+
+def fingerprint(text: str) -> int:
+    """Of its words and pairs of words; case, punctuation and the digits of numbers do not count."""
+    words = _WORD.findall(unicodedata.normalize("NFKC", _ends(text)).lower())
+    if len(words) > MAX_WORDS:
+        words = [*words[: MAX_WORDS // 2], *words[-MAX_WORDS // 2 :]]
+    if len(words) < LEAST_WORDS:
+        return int.from_bytes(blake2b(text.strip().lower().encode("utf-8", "replace"), digest_size=8).digest(), "big")
+    words = ["0" if word[0].isdigit() else word for word in words]
+    return _simhash([*words, *(f"{one} {two}" for one, two in pairwise(words))])
+
+
+def _ends(text: str) -> str:
+    return text if len(text) <= 2 * _REACH else f"{text[:_REACH]} {text[-_REACH:]}"
+
+
+def near(one: int, many: Iterable[int]) -> int:
+    """How many of some fingerprints are near to one."""
+    return sum((one ^ other).bit_count() <= NEAR for other in many)
+
+
+def _simhash(features: list[str]) -> int:
+    hashes = np.array([crc32(feature.encode("utf-8", "replace")) for feature in features], _BIG) * _SPREAD
+    votes = np.unpackbits(hashes.astype(_BIG).view(np.uint8).reshape(-1, 8), axis=1).sum(axis=0, dtype=np.intp)
+    return int.from_bytes(np.packbits(votes > len(features) / 2).tobytes(), "big")

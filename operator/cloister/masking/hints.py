@@ -1,0 +1,119 @@
+"""Where a value could begin: what each must have near its beginning, looked for by Vectorscan in one pass.
+
+A hint is a short piece of nearly fixed length that every value of some form has, and that ordinary text seldom has:
+thirteen digits in a row, the beginning of a token. Vectorscan compares many bytes with one instruction, where an
+automaton such as RE2's takes one after the other. Keys in PEM and e-mail addresses have none here: their own signs are
+found by the search for bytes that Python has.
+"""
+
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+
+import hyperscan
+
+from cloister.masking.kinds import Kind
+
+LEAD = 64
+"""A value begins at most so many bytes before the end of its hint."""
+MOST = 1 << 12
+"""Text with more hints than this is quicker read from end to end."""
+
+_HEX = "[0-9A-Fa-f]"
+_HINTS: tuple[tuple[Kind, str], ...] = (
+    (Kind.SECRET, r"eyJ[0-9A-Za-z_-]{8}"),
+    (Kind.SECRET, r"A(?:KIA|SIA)[0-9A-Z]{16}"),
+    (Kind.SECRET, r"gh[pousr]_[0-9A-Za-z]{36}"),
+    (Kind.SECRET, r"github_pat_[0-9A-Za-z_]{22}"),
+    (Kind.SECRET, r"glpat-[0-9A-Za-z_-]{20}"),
+    (Kind.SECRET, r"xox[abeoprs]-[0-9A-Za-z-]{10}"),
+    (Kind.SECRET, r"AIza[0-9A-Za-z_-]{35}"),
+    (Kind.SECRET, r"sk-[0-9A-Za-z_-]{20}"),
+    (Kind.SECRET, r"[rs]k_live_[0-9A-Za-z]{20}"),
+    (Kind.SECRET, r"hf_[0-9A-Za-z]{30}"),
+    (Kind.SECRET, r"npm_[0-9A-Za-z]{36}"),
+    (Kind.SECRET, r"pypi-[0-9A-Za-z_-]{50}"),
+    (Kind.SECRET, r"[Bb]earer [0-9A-Za-z._~+/-]{16}"),
+    (
+        Kind.SECRET,
+        r"(?i:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|auth[_-]?token|private[_-]?key)"
+        r"""\\?["']?[ ]{0,2}[:=]""",
+    ),
+    (Kind.IBAN, r"[A-Z]{2}[0-9]{2} ?[0-9A-Z]{4} ?[0-9A-Z]{4}"),
+    # Of a long row of digits its beginning alone: a card stands alone.
+    (Kind.CARD, r"(?:^|[^0-9])[0-9]{13}"),
+    (Kind.CARD, r"[0-9]{4}[ -][0-9]{4}[ -][0-9]{4}[ -][0-9]"),
+    (Kind.CARD, r"[0-9]{4}[ -][0-9]{6}[ -][0-9]{4}"),
+    (Kind.SSN, r"[0-9]{3}-[0-9]{2}-[0-9]{4}"),
+    (Kind.IP, r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"),
+    (Kind.IP, rf"{_HEX}:(?:{_HEX}{{1,4}}:){{6}}{_HEX}"),
+    (Kind.IP, rf"{_HEX}::{_HEX}"),
+    (Kind.PHONE, r"\+[0-9](?:[ ()./-]{0,2}[0-9]){7}"),
+    (Kind.PHONE, r"\([0-9]{2,5}\)[ -]?[0-9](?:[ /-]?[0-9]){5}"),
+    (Kind.PHONE, r"[2-9][0-9]{2}[-.][2-9][0-9]{2}[-.][0-9]{4}"),
+    (Kind.PHONE, r"0[1-9](?:[ .][0-9]{2}){4}"),
+    (Kind.PHONE, r"0[1-9][0-9]{1,4}[ /][0-9]{3}"),
+)
+"""Kind, and what every value of one of its forms has in its first :data:`LEAD` bytes."""
+
+_HINTED = frozenset(kind for kind, _ in _HINTS)
+_CONTROLS = r"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]"
+_threads = threading.local()
+
+
+def hints(data: bytes, kinds: frozenset[Kind] | None) -> list[int] | None:
+    """Ends of the hints of values of these kinds (all without), ascending; None where there are more than
+    :data:`MOST`."""
+    if kinds is not None and kinds.isdisjoint(_HINTED):
+        return []
+    ends: list[int] = []
+
+    def note(_: int, __: int, end: int, ___: int, ____: object) -> bool:
+        ends.append(end)
+        return len(ends) > MOST
+
+    # In order for one expression, as Vectorscan promises; among several it promises nothing.
+    return sorted(ends) if _looked(_database(kinds), data, note) else None
+
+
+def has_controls(data: bytes) -> bool:
+    """Whether there are control characters that no text has."""
+    return not _looked(_controls(), data, lambda *_: True)
+
+
+def _looked(database: hyperscan.Database, data: bytes, note: Callable[..., bool]) -> bool:
+    """Whether all of it was looked at; False where ``note`` has ended it."""
+    try:
+        database.scan(data, match_event_handler=note, scratch=_scratch(database))
+    except hyperscan.ScanTerminated:
+        return False
+    return True
+
+
+def _scratch(database: hyperscan.Database) -> hyperscan.Scratch:
+    """Room to work in, which no two threads may share."""
+    rooms: dict[int, hyperscan.Scratch] = _threads.__dict__.setdefault("rooms", {})
+    if id(database) not in rooms:
+        rooms[id(database)] = hyperscan.Scratch(database)
+    return rooms[id(database)]
+
+
+@lru_cache(None)
+def _database(kinds: frozenset[Kind] | None) -> hyperscan.Database:
+    return _compiled([hint for kind, hint in _HINTS if kinds is None or kind in kinds])
+
+
+@lru_cache(1)
+def _controls() -> hyperscan.Database:
+    return _compiled([_CONTROLS])
+
+
+def _compiled(expressions: list[str]) -> hyperscan.Database:
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[one.encode("ascii") for one in expressions],
+        elements=len(expressions),
+        ids=list(range(len(expressions))),
+        flags=0,
+    )
+    return database
