@@ -12,6 +12,7 @@ GATE_UID = 6101
 AUDITOR_UID = 6102
 FETCH_UID = 6103
 STORE_UID = 6104
+CANARY_UID = 6105
 SOCKET_GID = 6100
 """Group of gate, auditor, fetch and store, by runAsGroup: sockets are 0660 for it, and the workload is not in it."""
 VOLUME_GID = 6199
@@ -22,6 +23,8 @@ AUDITOR_SOCKET = f"{RUN}/ingress/auditor.sock"
 """gate -> auditor: requests that the gate has admitted."""
 JOURNAL_SOCKET = f"{RUN}/egress/journal.sock"
 """auditor -> gate -> interaction-logs."""
+DRAIN_SOCKET = f"{RUN}/egress/drain.sock"
+"""auditor -> gate, in inference pods: POST /drain, when the pod ends."""
 STORES_SOCKET = f"{RUN}/egress/stores.sock"
 """auditor -> gate -> training-data and checkpoints, in training pods."""
 FETCH_SOCKET = f"{RUN}/fetch/fetch.sock"
@@ -40,11 +43,18 @@ UNSEAL_KEY = "/etc/cloister/unseal/key"
 """Secret key that opens the weights; mounted into fetch alone."""
 REVOCATIONS = "/etc/cloister/revocations/revocations.json"
 """A :class:`Revocations`; the operator writes it, the auditor reads it again when it changes."""
+INJECTION_RULES = "/etc/cloister/inspection/rules.yaml"
+"""The user's rules for prompt injection; the operator writes it, the auditor reads it again when it changes."""
 JOURNAL_DIR = "/var/lib/cloister/journal"
 SCRATCH_DIR = "/var/lib/cloister/scratch"
 """Masked copies of whole objects, in stores; gone with the pod."""
 SCRATCH_BYTES = 8 << 30
 DATA_DIR = "/var/lib/cloister/data"
+CREDENTIALS_DIR = "/etc/cloister/backend"
+"""Credentials of a store's backend; mounted into rclone's container alone."""
+BACKEND_MARK = ".rclone_temp_mark"
+"""An object under each key in a backend, which tells whether a keyring opens what is there. `serve s3` lists no name
+that begins so."""
 
 S3_PORT = 9000
 """Training's S3 endpoint, on 127.0.0.1."""
@@ -55,6 +65,8 @@ PEER_HEADER = f"{HEADER_PREFIX}peer"
 """SPIFFE ID of the machine that calls."""
 API_HEADER = f"{HEADER_PREFIX}api"
 """Name of the approved API that the request belongs to."""
+ADDRESS_HEADER = f"{HEADER_PREFIX}address"
+"""The address from which a person came, as the machine that speaks for them tells it (X-Forwarded-For)."""
 CLAIMS_HEADER = f"{HEADER_PREFIX}claims"
 """Every claim of the person's verified token: JSON, base64url without padding (the payload of RFC 7519). Absent where a
 machine speaks for itself."""
@@ -87,6 +99,7 @@ class Claims(_Model):
     roles: tuple[str, ...] = ("roles",)
     country: tuple[str, ...] = ("country",)
     managed_device: tuple[str, ...] = ("managed_device",)
+    device: tuple[str, ...] = ("device_id",)
 
 
 class People(_Model):
@@ -154,6 +167,22 @@ class Bucket(_Model):
     access: tuple[Access, ...] = ()
 
 
+class Behaviour(_Model):
+    """What follows when callers behave unlike themselves."""
+
+    enforced: bool
+    """Whether a score asks anything of a caller, or is only told."""
+    flag: int
+    step_up: int
+    end: int
+    """Points from which a level holds."""
+    half_life_seconds: int
+    travel_seconds: int
+    """Within which nobody is in two countries."""
+    directory: str = f"{JOURNAL_DIR}/behaviour"
+    """Where what is known of callers outlives a restart."""
+
+
 class Journal(_Model):
     """What is recorded, for whom, and where it goes."""
 
@@ -167,6 +196,56 @@ class Journal(_Model):
     """Path below which they are PUT."""
     last_shipping_seconds: int = 20
     """How long the last segments may take to be shipped when the pod ends; what is left waits on its volume."""
+
+
+class Output(_Model):
+    """What is looked for in replies, and what is done about it."""
+
+    action: Literal["Block", "Mask", "Flag"]
+    kinds: tuple[str, ...]
+    """Of values (cloister.inspection.sensitive.KINDS)."""
+    patterns: dict[str, str] = {}
+    """Name -> RE2."""
+    dictionaries: dict[str, tuple[str, ...]] = {}
+    """Name -> words and phrases."""
+    canaries: tuple[str, ...] = ()
+    """Strings that stand in system prompts and nowhere else."""
+
+
+class Guard(_Model):
+    """What is done about prompt injection."""
+
+    prompt_injection: Literal["Block", "Flag", "Off"] = "Block"
+    threshold: Annotated[int, Field(ge=5, le=95)] = 50
+    """How sure a finding must be, in per cent."""
+    rules: str | None = None
+    """Path of the user's own set; None where the resource names none."""
+
+
+class Budget(_Model):
+    """What one caller may have in a day."""
+
+    similar: int
+    """Prompts that are like many before."""
+    tokens: int
+    logprobs: int
+    """Answers with log probabilities, or beyond the first."""
+    embeddings: int
+    repetitions: int
+    """Replies that repeat themselves."""
+
+
+EXTRACTION_STATE = f"{JOURNAL_DIR}/extraction.json"
+"""What callers have had, over restarts; beside the journal, whose volume is the only one that lasts."""
+
+
+class Extraction(_Model):
+    """Whether callers take the model away piece by piece, and what is done about it."""
+
+    action: Literal["Block", "Flag"]
+    people: Budget
+    machines: Budget
+    state: str = EXTRACTION_STATE
 
 
 class Auditor(_Model):
@@ -191,8 +270,16 @@ class Auditor(_Model):
     journal: Journal
     people: People = People()
     limits: Limits = Limits()
+    behaviour: Behaviour | None = None
+    """None: nobody looks."""
     request_schema: Literal["Block", "Flag", "Off"] = "Block"
     """What happens to a request outside its API's schema. JSON that can be read in two ways is always refused."""
+    output: Output | None = None
+    """None: replies are not looked into."""
+    guard: Guard | None = None
+    """None before stores, where nobody speaks to a model."""
+    extraction: Extraction | None = None
+    """None: nobody counts."""
     apis: tuple[ApiAllowed, ...] = ()
     health_port: int
     metrics_port: int
@@ -241,6 +328,8 @@ class Keeper(_Model):
     store: str
     keyring: str = f"{KEYRING_DIR}/keyring.json"
     data: str = DATA_DIR
+    backend: str | None = None
+    """Where the keys' directories are instead, as rclone writes it."""
     keys: str = KEYS_DIR
     control: str = CONTROL_SOCKET
     termination_log: str = "/dev/termination-log"

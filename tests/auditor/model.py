@@ -52,6 +52,8 @@ class Model:
     gone: list[str] = field(default_factory=list)
     """Behaviours whose client went away before the end."""
     connections: int = 0
+    given: bytes = b""
+    """What `given` answers with (a stream, in pieces of so many bytes), and `given-whole`."""
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
     loop: asyncio.AbstractEventLoop | None = None
 
@@ -84,24 +86,24 @@ async def _pieces(writer: Writer, data: bytes, size: int) -> None:
     writer.write(b"0\r\n\r\n")
 
 
-async def _endless(model: Model, writer: Writer, name: str) -> None:
+async def _endless(model: Model, writer: Writer, name: str, pause: float) -> None:
     """Events until the client goes away."""
     writer.write(SSE)
     try:
         while True:
             writer.write(chunked(f"data: {CHUNK % ('x' * 2000, 'null')}\n\n".encode()))
             await writer.drain()
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(pause)
     except ConnectionError:
         model.gone.append(name)
 
 
-async def _step_by_step(model: Model, writer: Writer) -> None:
+async def _step_by_step(model: Model, writer: Writer, text: str) -> None:
     """One event, then the rest when the test says so."""
-    writer.write(SSE + chunked(b"data: first\n\n"))
+    writer.write(SSE + chunked(b'data: {"step":"first "}\n\n'))
     await writer.drain()
     await model.go_on.wait()
-    writer.write(chunked(b"data: second\n\n") + b"0\r\n\r\n")
+    writer.write(chunked(f'data: {{"step":"{text}"}}\n\n'.encode()) + b"0\r\n\r\n")
 
 
 async def _hang(model: Model, reader: asyncio.StreamReader, name: str) -> None:
@@ -110,7 +112,7 @@ async def _hang(model: Model, reader: asyncio.StreamReader, name: str) -> None:
         model.gone.append(name)
 
 
-async def behave(  # noqa: PLR0912 - a list
+async def behave(  # noqa: PLR0912, PLR0915 - a list
     model: Model, name: str, reader: asyncio.StreamReader, writer: Writer, body: dict[str, Any]
 ) -> bool:
     """Sends the reply; whether the connection stays."""
@@ -120,12 +122,16 @@ async def behave(  # noqa: PLR0912 - a list
             writer.write(plain("200 OK", answer(json.dumps(body, ensure_ascii=False))))
         case ("sse", _, size):
             await _pieces(writer, whole, int(size or 10_000))
+        case ("given", _, size):
+            await _pieces(writer, model.given, int(size or 10_000))
+        case ("given-whole", _, _):
+            writer.write(plain("200 OK", model.given))
         case ("one-write", _, _):
             writer.write(SSE + chunked(whole) + b"0\r\n\r\n")
-        case ("step", _, _):
-            await _step_by_step(model, writer)
-        case ("endless", _, _):
-            await _endless(model, writer, name)
+        case ("step", _, size):
+            await _step_by_step(model, writer, "x" * int(size) if size else "second")
+        case ("endless", _, milliseconds):
+            await _endless(model, writer, name, int(milliseconds or 1) / 1000)
         case ("hang", _, _):
             await _hang(model, reader, name)
             return False

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from cloister.journal.files import OPEN, SEALED, SHIPPED, segment_files, stream_directories
-from cloister.journal.header import wrap_info, wrapped_for
+from cloister.journal.header import wrap_info
 from cloister.journal.segment import SegmentReader, open_frame, ratchet
-from cloister.sealing import SecretKey, unwrap
+from cloister.sealing import SecretKey
 
 
 def records(directory: Path, key: SecretKey) -> Iterator[dict[str, Any]]:
@@ -23,7 +23,7 @@ def _lines(path: Path, key: SecretKey) -> Iterator[bytes]:
         reader = SegmentReader(file, path.stat().st_size)
         header = reader.header
         (ours,) = (recipient for recipient in header.recipients if recipient.key_id == key.public.key_id)
-        state = unwrap(wrapped_for(ours)[1], key, wrap_info(header.origin, header.number))
+        state = ours.open(key, wrap_info(header.origin, header.number))
         for frame in reader.frames():
             frame_key, state = ratchet(state)
             yield from open_frame(frame_key, reader.header_hash, frame)

@@ -13,13 +13,14 @@ import atheris
 with atheris.instrument_imports(include=["cloister.journal", "cloister.sealing"]):
     from cloister.journal.checkpoint import Checkpoint, Signer, Verifier, read_note
     from cloister.journal.errors import JournalError
-    from cloister.journal.header import ZERO_HASH, Header, wrap_for
+    from cloister.journal.header import ZERO_HASH, Header, wrap_info
     from cloister.journal.merkle import CompactRange
     from cloister.journal.reader import read_journal
     from cloister.journal.records import encode, parse, parse_line
     from cloister.journal.segment import MAGIC, SegmentReader, cut_frame, ratchet, seal_end, seal_records
     from cloister.journal.verify import anchors_in, verify
     from cloister.sealing import SealingError, parse_public, parse_secret, unwrap
+    from cloister.sealing.recipients import wrap_for
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -36,7 +37,7 @@ HEADER = Header(
     previous=None,
     tree_size=0,
     tree=(),
-    recipients=wrap_for((KEY.public,), STATE, SIGNER.origin, 0),
+    recipients=wrap_for((KEY.public,), STATE, wrap_info(SIGNER.origin, 0)),
     verifier=str(SIGNER.verifier),
 )
 

@@ -13,7 +13,7 @@ from cloister.auditor.callers import Caller, Callers
 from cloister.auditor.limits import Concurrency
 from cloister.auditor.refusal import Refusal
 from cloister.auditor.revocations import RevocationList
-from cloister.auditor.sessions import CLOCK_SKEW_SECONDS, NoRisk, Risk, Sessions, Standing
+from cloister.auditor.sessions import CLOCK_SKEW_SECONDS, NoRisk, Risk, Sessions, Standing, Visit
 
 PEER = "spiffe://cluster.local/ns/web/sa/frontend"
 NOW = 1_800_000_000
@@ -234,7 +234,7 @@ class TestRisk:
         class Judge:
             """Always of one mind."""
 
-            def standing(self, caller: Caller, now: float) -> Standing:
+            def standing(self, caller: Caller, now: float, visit: Visit) -> Standing:
                 """The same for everybody."""
                 return standing
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from cloister.auditor import recorder as module
 from cloister.auditor.recorder import QUICK_SECONDS, Recorder
 from cloister.journal import JournalError, SignedCheckpoint
 
@@ -79,6 +80,41 @@ async def test_what_comes_together_is_written_together_and_in_order(seconds: flo
     await recorder.close()
     assert memory.records == [b'{"number":%d}' % (100 * r + n) for r in range(10) for n in range(20)]
     assert len(memory.batches) == recorder.commits <= 20
+
+
+async def test_who_is_alone_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUICK_SECONDS", 3600)
+    memory = Memory()
+    recorder = Recorder(memory)
+    await recorder.record(numbered(0))
+    assert recorder.record(numbered(1), alone=True).done()
+    await recorder.close()
+    assert len(memory.batches) == 2
+
+
+async def test_those_who_were_released_together_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Memory()
+    recorder = Recorder(memory)
+    await asyncio.gather(*(recorder.record(numbered(n)) for n in range(3)))
+    monkeypatch.setattr(module, "GATHERING_SECONDS", 3600)
+    first = recorder.record(numbered(3), alone=True)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not first.done()
+    await asyncio.gather(first, *(recorder.record(numbered(n)) for n in (4, 5)))
+    assert [len(batch) for batch in memory.batches] == [3, 3]
+    await recorder.close()
+
+
+async def test_nobody_is_waited_for_in_vain_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUICK_SECONDS", 3600)
+    memory = Memory()
+    recorder = Recorder(memory)
+    await asyncio.gather(*(recorder.record(numbered(n)) for n in range(3)))
+    await recorder.record(numbered(3), alone=True)
+    assert recorder.record(numbered(4), alone=True).done(), "who was alone last is taken to be alone again"
+    await recorder.close()
+    assert [len(batch) for batch in memory.batches] == [3, 1, 1]
 
 
 async def test_a_failure_is_everybodys_who_waited_and_ends_by_itself() -> None:

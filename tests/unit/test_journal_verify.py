@@ -1,5 +1,6 @@
 """Tampering with a journal: whatever is done to it is found, by the files alone or with the anchors kept outside."""
 
+import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
@@ -35,6 +36,14 @@ def write(directory: Path, counts: tuple[int, ...], first: int = 0) -> list[str]
     return notes
 
 
+def _killed(directory: Path) -> str:
+    """A process that writes a record and is killed; its last checkpoint."""
+    killed = JournalWriter(directory, identity=IDENTITY, recipients=[KEY.public])
+    killed.append([encode({"type": "stop", "time": timestamp(0)})])
+    os.close(killed._lock)  # as a kill would, without closing anything properly
+    return killed.head().note
+
+
 def shipped(directory: Path, target: Path) -> Path:
     """The segments as a store has them."""
     for number, path in enumerate(sorted(directory.rglob("*.sealed"))):
@@ -47,12 +56,7 @@ def journal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """Three processes one after the other, the second of which was killed, and their checkpoints."""
     directory = tmp_path_factory.mktemp("journal")
     notes = write(directory, (2, 1))
-    killed = JournalWriter(directory, identity=IDENTITY, recipients=[KEY.public])
-    killed.append([encode({"type": "stop", "time": timestamp(0)})])
-    notes.append(killed.head().note)
-    import os  # noqa: PLC0415 - as a kill would, without closing anything properly
-
-    os.close(killed._lock)
+    notes.append(_killed(directory))
     notes += write(directory, (3,), 9)
     return shipped(directory, tmp_path_factory.mktemp("store")), notes
 
@@ -77,27 +81,40 @@ def test_an_honest_journal_is_clean(journal: tuple[Path, list[str]]) -> None:
     assert (without.findings, without.opened) == ([], 0)
 
 
-def test_every_flipped_byte(journal: tuple[Path, list[str]], tmp_path: Path) -> None:
-    path = copy(journal, tmp_path)
+@pytest.fixture
+def short(tmp_path: Path) -> Path:
+    """A segment of each kind, with a record each: one that ended, one that was cut by a kill."""
+    directory, store = tmp_path / "journal", tmp_path / "store"
+    write(directory, (1,))
+    _killed(directory)
+    with JournalWriter(directory, identity=IDENTITY, recipients=[KEY.public]):
+        """Closes what the killed process left open."""
+    store.mkdir()
+    path = shipped(directory, store)
+    assert verify([path], [KEY]).findings == []
+    assert len(list(path.iterdir())) == 2
+    return path
+
+
+def test_every_flipped_byte(short: Path) -> None:
     missed = []
-    for segment in sorted(path.iterdir()):
+    for segment in sorted(short.iterdir()):
         honest = segment.read_bytes()
         for place in range(len(honest)):
             segment.write_bytes(honest[:place] + bytes([honest[place] ^ 1]) + honest[place + 1 :])
-            if not verify([path], [KEY]).findings:
+            if not verify([short], [KEY]).findings:
                 missed.append((segment.name, place))
         segment.write_bytes(honest)
     assert missed == []
-    assert verify([path], [KEY]).findings == []
+    assert verify([short], [KEY]).findings == []
 
 
-def test_every_truncation(journal: tuple[Path, list[str]], tmp_path: Path) -> None:
-    path = copy(journal, tmp_path)
-    for segment in sorted(path.iterdir()):
+def test_every_truncation(short: Path) -> None:
+    for segment in sorted(short.iterdir()):
         honest = segment.read_bytes()
-        for size in range(0, len(honest), 3):
+        for size in range(len(honest)):
             segment.write_bytes(honest[:size])
-            assert verify([path], [KEY]).findings, (segment.name, size)
+            assert verify([short], [KEY]).findings, (segment.name, size)
         segment.write_bytes(honest)
 
 
@@ -182,6 +199,33 @@ def test_segments_that_are_not_as_they_were(
 ) -> None:
     path = copy(journal, tmp_path)
     spoil(path)
+    assert verify([path]).findings, "even without a key"
+
+
+@pytest.mark.parametrize(
+    "rearrange",
+    [
+        lambda frames: frames[1:],
+        lambda frames: [frames[0], *frames[2:]],
+        lambda frames: [frames[0], frames[0], *frames[1:]],
+        lambda frames: [frames[1], frames[0], *frames[2:]],
+        lambda frames: [*frames[:-1], frames[0], frames[-1]],
+    ],
+    ids=["first gone", "one gone", "twice", "swapped", "again at the end"],
+)
+def test_records_that_are_not_in_their_order(
+    journal: tuple[Path, list[str]], tmp_path: Path, rearrange: Callable[[list[bytes]], list[bytes]]
+) -> None:
+    """Whole frames, each of them untouched: every record of this journal has one of its own."""
+    path = copy(journal, tmp_path)
+    segment = path / "3.cja"
+    whole = segment.read_bytes()
+    with segment.open("rb") as file:
+        frames = [frame.raw for frame in SegmentReader(file, len(whole)).frames()]
+    assert len(frames) > 3
+    head = whole[: len(whole) - len(b"".join(frames))]
+    assert whole == head + b"".join(frames)
+    segment.write_bytes(head + b"".join(rearrange(frames)))
     assert verify([path]).findings, "even without a key"
 
 

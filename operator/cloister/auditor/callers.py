@@ -26,6 +26,8 @@ class Person:
     roles: tuple[str, ...] = ()
     country: str | None = None
     managed_device: bool | None = None
+    device: str | None = None
+    """Which device it is."""
     acr: str | None = None
     amr: tuple[str, ...] = ()
     signed_in: int | None = None
@@ -73,6 +75,7 @@ class Callers:
             roles=_texts(_at(claims, self._claims.roles)),
             country=_text(_at(claims, self._claims.country)),
             managed_device=_flag(_at(claims, self._claims.managed_device)),
+            device=_text(_at(claims, self._claims.device)),
             acr=_text(claims.get("acr")),
             amr=_texts(claims.get("amr")),
             signed_in=_seconds(claims.get("auth_time")),
@@ -94,6 +97,7 @@ def _record(peer: str, person: Person | None) -> dict[str, Any]:
         "roles": list(person.roles),
         "country": person.country,
         "device": _DEVICES.get(person.managed_device),
+        "device.id": person.device,
         "token.id": person.token,
         "acr": person.acr,
         "amr": list(person.amr),

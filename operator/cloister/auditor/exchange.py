@@ -7,7 +7,6 @@ record, each part of the reply to the caller after its own.
 import asyncio
 import random
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,22 +14,28 @@ import orjson
 import structlog
 
 from cloister import sidecar
+from cloister.auditor.behaviour import Ended, Watch
 from cloister.auditor.callers import Caller, Callers
-from cloister.auditor.content import Content
+from cloister.auditor.content import Content, StreamContent
+from cloister.auditor.extraction import ExtractionGuard, Reply
 from cloister.auditor.http.downstream import Downstream
 from cloister.auditor.http.events import EventSplitter, EventTooLargeError, payloads
 from cloister.auditor.http.messages import Head, Headers, Request
 from cloister.auditor.http.upstream import Connection, Pool, UpstreamError
+from cloister.auditor.judges import Asked, Judge, judged
 from cloister.auditor.limits import Concurrency
-from cloister.auditor.openai.dialect import Dialect, complaint, dialect_of, json_object
+from cloister.auditor.openai.dialect import complaint, dialect_of, json_object
 from cloister.auditor.openai.replies import Summary, pieces
+from cloister.auditor.output.guard import Inspection, OutputGuard
 from cloister.auditor.recorder import Recorder
 from cloister.auditor.refusal import Refusal
-from cloister.auditor.sessions import Sessions
+from cloister.auditor.sessions import NO_VISIT, Sessions, Visit
 from cloister.auditor.stats import Stats
 from cloister.journal import JournalError, timestamp
 
-_PEER, _API, _CLAIMS = (name.encode() for name in (sidecar.PEER_HEADER, sidecar.API_HEADER, sidecar.CLAIMS_HEADER))
+_PEER, _API, _CLAIMS, _ADDRESS = (
+    name.encode() for name in (sidecar.PEER_HEADER, sidecar.API_HEADER, sidecar.CLAIMS_HEADER, sidecar.ADDRESS_HEADER)
+)
 _PASSED_ON = (b"accept", b"content-type", b"x-request-id", b"traceparent", b"tracestate")
 """What the model server gets of the caller's headers. Not `accept-encoding`: a compressed reply can't be inspected."""
 _PASSED_BACK = frozenset(
@@ -52,17 +57,11 @@ class Means:
     concurrency: Concurrency
     content: Content
     stats: Stats
-
-
-@dataclass(slots=True)
-class Asked:
-    """A request that has passed every check."""
-
-    caller: Caller
-    api: str
-    dialect: Dialect | None
-    document: Mapping[str, Any]
-    flagged: Refusal | None = None
+    judges: tuple[Judge, ...] = ()
+    output: OutputGuard | None = None
+    watch: Watch | None = None
+    """None: nobody looks at how callers behave."""
+    extraction: ExtractionGuard | None = None
 
 
 @dataclass(slots=True)
@@ -71,11 +70,28 @@ class Exchange:
 
     request: Request
     id: str = field(default_factory=lambda: f"{random.getrandbits(128):032x}")
+    visit: Visit = NO_VISIT
     began: float = field(default_factory=time.monotonic)
     caller: Caller | None = None
     api: str = ""
     asked: bool = False
     """Whether its request is on record."""
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+    """What was found in it, for its next record."""
+    inspection: Inspection | None = None
+    """Of its reply; None where nobody looks."""
+    counted: Reply | None = None
+    """What its caller is told; None where nobody counts."""
+
+
+@dataclass(slots=True)
+class Told:
+    """How far a streamed reply is on record."""
+
+    content: StreamContent
+    summary: Summary = field(default_factory=Summary)
+    parts: int = 0
+    bytes: int = 0
 
 
 class Inspector:
@@ -97,15 +113,18 @@ class Inspector:
         exchange = Exchange(request)
         try:
             asked = self._check(exchange)
+            self._judge(exchange, asked)
             with self._means.concurrency.slot(asked.caller):
                 exchange.asked = True
                 await self._recorded(self._request_record(exchange, asked))
+                exchange.inspection = self._means.output.begin(asked) if self._means.output else None
+                exchange.counted = self._means.extraction.reply(asked) if self._means.extraction else None
                 await self._forward(exchange, reply)
         except Refusal as refusal:
             await self._refuse(exchange, refusal, reply)
         except asyncio.CancelledError:
             self._means.stats.cancelled += 1
-            self._note(self._outcome(exchange, "cancelled"))
+            self._note(self._over(exchange, self._outcome(exchange, "cancelled")))
             raise
 
     async def refuse(self, request: Request, refusal: Refusal, reply: Downstream) -> None:
@@ -122,6 +141,7 @@ class Inspector:
     def _identify(self, exchange: Exchange) -> Caller:
         request = exchange.request
         exchange.api = request.header(_API) or ""
+        exchange.visit = Visit(exchange.id, exchange.api, request.header(_ADDRESS))
         exchange.caller = self._means.callers.identify(request.header(_PEER), request.header(_CLAIMS))
         return exchange.caller
 
@@ -129,7 +149,7 @@ class Inspector:
         """The checks in their order: who, since when, what, and whether it has one meaning."""
         request = exchange.request
         caller = self._identify(exchange)
-        self._means.sessions.check(caller, time.time())
+        self._means.sessions.check(caller, time.time(), exchange.visit)
         key = (exchange.api, request.method, request.target)
         if key not in self._allowed:
             # The gate has said so before; this is the second lock.
@@ -145,6 +165,12 @@ class Inspector:
         if asked.flagged and (self._means.config.request_schema == "Block" or not request.body):
             raise asked.flagged
         return asked
+
+    def _judge(self, exchange: Exchange, asked: Asked) -> None:
+        """What the request says, judged: a Refusal where a judge that blocks has found something."""
+        exchange.verdicts, refusal = judged(asked, self._means.judges, self._means.stats)
+        if refusal:
+            raise refusal
 
     def _request_record(self, exchange: Exchange, asked: Asked) -> dict[str, Any]:
         request, document = exchange.request, asked.document
@@ -192,49 +218,81 @@ class Inspector:
             parts.append(data)
             size += len(data)
             if size > self._limits.max_output_bytes:
-                limit = self._limits.max_output_bytes
-                raise Refusal.upstream(f"The reply is larger than {limit} bytes.", code="reply_too_large")
+                raise _too_long(self._limits.max_output_bytes)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if exchange.inspection:
+            body = exchange.inspection.whole(head, body)
+            size = len(body)
+        document = _document(body)
+        if exchange.counted:
+            exchange.counted.heard_whole(document)
+            if refusal := exchange.counted.refusal():
+                raise refusal
         record = self._outcome(exchange, "complete") | {"status": head.status, "bytes": size}
-        record |= _summary(body) | self._means.content.whole(body)
-        await self._recorded(record)
+        summary = _summary(document)
+        record |= summary.fields() | self._means.content.whole(body)
+        await self._recorded(self._over(exchange, record, summary.heard))
         self._count(exchange, head.status, size, record)
+        if exchange.counted:
+            exchange.counted.end(record)
         reply.answer(head.status, _back(head), body)
 
     async def _stream(self, exchange: Exchange, head: Head, connection: Connection, reply: Downstream) -> None:
         """A stream of events: whole events leave as soon as they are recorded."""
-        splitter, content, summary = EventSplitter(), self._means.content.stream(), Summary()
+        splitter, told = EventSplitter(), Told(self._means.content.stream())
         reply.begin(head.status, _back(head))
-        sent, number, ended = 0, 0, False
-        while not ended:
-            data, ended = await connection.read()
-            try:
-                events = splitter.feed(data) + (splitter.end() if ended else b"")
-            except EventTooLargeError:
-                raise UpstreamError("an event of its stream is too large to be inspected") from None
-            if not events and not ended:
-                continue
-            if sent + len(events) > self._limits.max_output_bytes:
-                await self._recorded(self._end_of(exchange, "cut", head, sent, number, summary))
-                reply.end(_error_event(self._limits.max_output_bytes))
-                return
-            recorded = []
-            if events:
-                record = self._base("reply.part", exchange) | {"part": number, "bytes": len(events)}
-                found = list(pieces(payloads(events), summary))
-                recorded.append(self._submit(record | content.part(events, found, last=ended)))
-                number += 1
-                sent += len(events)
-            if ended:
-                record = self._end_of(exchange, "complete", head, sent, number, summary)
-                recorded.append(self._submit(record))
-                self._count(exchange, head.status, sent, record)
-            await _durable(*recorded)
-            if ended:
-                reply.end(events)
-            else:
-                await reply.send(events)
-        self._means.stats.events += number
+        ended = False
+        try:
+            while not ended:
+                data, ended = await connection.read()
+                try:
+                    events = splitter.feed(data) + (splitter.end() if ended else b"")
+                except EventTooLargeError:
+                    raise UpstreamError("an event of its stream is too large to be inspected") from None
+                events, refusal = _inspected(exchange, events, ended=ended)
+                if told.bytes + len(events) > self._limits.max_output_bytes:
+                    events, refusal = b"", _too_long(self._limits.max_output_bytes)
+                if refusal:
+                    await self._cut(exchange, head, told, reply, events, refusal)
+                    return
+                if not events and not ended:
+                    continue
+                recorded = [self._submit(self._part(exchange, told, events, last=ended), more=ended)] if events else []
+                if ended:
+                    record = self._end_of(exchange, "complete", head, told)
+                    self._over(exchange, record, told.summary.heard)
+                    recorded.append(self._submit(record))
+                    self._count(exchange, head.status, told.bytes, record)
+                await _durable(*recorded)
+                if ended:
+                    reply.end(events)
+                else:
+                    await reply.send(events)
+        except BaseException:
+            self._note_rest(exchange, told)
+            raise
+        finally:
+            if exchange.inspection:
+                exchange.inspection.close()
+            if exchange.counted:
+                exchange.counted.end(told.summary.fields())
+        self._means.stats.events += told.parts
+
+    async def _cut(
+        self, exchange: Exchange, head: Head, told: Told, reply: Downstream, events: bytes, refusal: Refusal
+    ) -> None:
+        """Ends a stream that may not go on, after these events, by one that says so; it is on record like the others.
+        Where nothing has left yet the answer is the refusal itself."""
+        if not events and not reply.begun:
+            raise refusal
+        last = events + b"data: " + refusal.body() + b"\n\n"
+        part = self._part(exchange, told, last, last=True)
+        end = self._end_of(exchange, "cut", head, told) | {"code": refusal.code}
+        self._over(exchange, end, told.summary.heard)
+        await _durable(self._submit(part, more=True), self._submit(end))
+        self._means.stats.refusals[refusal.code] += 1
+        self._count(exchange, head.status, told.bytes, end)
+        reply.end(last)
 
     # --- answers of its own
 
@@ -246,7 +304,7 @@ class Inspector:
             record = self._base("refusal", exchange) | self._means.content.whole(body)
         record |= {"status": refusal.status, "code": refusal.code, "reason": refusal.message}
         try:
-            await self._recorded(record)
+            await self._recorded(self._over(exchange, record))
         except Refusal as unrecorded:
             refusal = unrecorded
         self._means.stats.refusals[refusal.code] += 1
@@ -271,21 +329,53 @@ class Inspector:
             record["bytes"] = len(request.body)
             if request_id := request.header(b"x-request-id"):
                 record["request_id"] = request_id[:128]
+            if exchange.verdicts:
+                record["verdicts"] = exchange.verdicts
+            self._tell_risk(exchange, record)
+        elif found := _found(exchange):
+            record["verdicts"] = found
+        return record
+
+    def _tell_risk(self, exchange: Exchange, record: dict[str, Any]) -> None:
+        watch = self._means.watch
+        if watch and exchange.caller and (risk := watch.risk(exchange.caller, time.time())):
+            record["risk"] = risk
+
+    def _over(self, exchange: Exchange, record: dict[str, Any], heard: str = "") -> dict[str, Any]:
+        """The last record of an exchange, with what it means for the caller's next request."""
+        if self._means.watch and exchange.caller:
+            ended = Ended(record, exchange.verdicts, len(exchange.request.body), heard)
+            self._means.watch.finished(exchange.caller, exchange.visit, ended)
+            self._tell_risk(exchange, record)
         return record
 
     def _outcome(self, exchange: Exchange, outcome: str) -> dict[str, Any]:
         duration = int((time.monotonic() - exchange.began) * 1_000_000)
         return self._base("reply", exchange) | {"outcome": outcome, "duration_us": duration}
 
-    def _end_of(
-        self, exchange: Exchange, outcome: str, head: Head, sent: int, parts: int, summary: Summary
-    ) -> dict[str, Any]:
-        record = self._outcome(exchange, outcome) | {"status": head.status, "bytes": sent, "parts": parts}
-        return record | summary.fields()
+    def _part(self, exchange: Exchange, told: Told, events: bytes, *, last: bool) -> dict[str, Any]:
+        """The record of some whole events, which are then told."""
+        record = self._base("reply.part", exchange) | {"part": told.parts, "bytes": len(events)}
+        found = list(pieces(payloads(events), told.summary))
+        if exchange.counted:
+            exchange.counted.recorded(found)
+        told.parts += 1
+        told.bytes += len(events)
+        return record | told.content.part(events, found, last=last)
 
-    def _submit(self, record: dict[str, Any]) -> asyncio.Future[None]:
+    def _note_rest(self, exchange: Exchange, told: Told) -> None:
+        """Text that the caller has, and that waited for what would follow it: nothing will."""
+        if rest := told.content.part(b"", (), last=True):
+            self._note(self._base("reply.part", exchange) | {"part": told.parts, "bytes": 0} | rest)
+
+    def _end_of(self, exchange: Exchange, outcome: str, head: Head, told: Told) -> dict[str, Any]:
+        record = self._outcome(exchange, outcome) | {"status": head.status, "bytes": told.bytes, "parts": told.parts}
+        return record | told.summary.fields()
+
+    def _submit(self, record: dict[str, Any], *, more: bool = False) -> asyncio.Future[None]:
+        """``more``: another record follows at once and shares its write."""
         try:
-            return self._means.recorder.record(record)
+            return self._means.recorder.record(record, alone=not more and self._means.concurrency.total == 1)
         except JournalError as error:
             raise _unrecorded() from error
 
@@ -305,6 +395,7 @@ class Inspector:
         stats.requests[exchange.api, status] += 1
         stats.bytes_in += len(exchange.request.body)
         stats.bytes_out += sent
+        stats.answered(exchange.api, record["duration_us"] / 1e6)
         model = record.get("gen_ai.response.model", "")
         stats.tokens_in[model] += record.get("gen_ai.usage.input_tokens", 0)
         stats.tokens_out[model] += record.get("gen_ai.usage.output_tokens", 0)
@@ -347,15 +438,39 @@ def _is_stream(head: Head) -> bool:
     return (head.header(b"content-type") or b"").partition(b";")[0].strip().lower() == b"text/event-stream"
 
 
-def _summary(body: bytes) -> dict[str, Any]:
-    summary = Summary()
+def _document(body: bytes) -> Any:
+    """What it says as JSON; None where it is none."""
     try:
-        summary.add(orjson.loads(body))
+        return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return {}
-    return summary.fields()
+        return None
 
 
-def _error_event(limit: int) -> bytes:
-    error = Refusal.upstream(f"The reply is larger than {limit} bytes.", code="reply_too_large")
-    return b"data: " + error.body() + b"\n\n"
+def _summary(document: Any) -> Summary:
+    summary = Summary()
+    summary.add(document)
+    summary.hear_whole(document)
+    return summary
+
+
+def _inspected(exchange: Exchange, events: bytes, *, ended: bool) -> tuple[bytes, Refusal | None]:
+    """Of some events, what may leave; and why the stream may not go on after it."""
+    inspection, refusal = exchange.inspection, None
+    if inspection:
+        events = inspection.feed(events) if events else b""
+        if ended and not inspection.refusal():
+            events += inspection.end()
+        refusal = inspection.refusal()
+    if exchange.counted and not refusal:
+        return exchange.counted.passing(events)
+    return events, refusal
+
+
+def _found(exchange: Exchange) -> list[dict[str, Any]]:
+    """Verdicts on a reply that are in no record yet."""
+    found = exchange.inspection.verdicts() if exchange.inspection else []
+    return [*found, *exchange.counted.verdicts()] if exchange.counted else found
+
+
+def _too_long(limit: int) -> Refusal:
+    return Refusal.upstream(f"The reply is larger than {limit} bytes.", code="reply_too_large")

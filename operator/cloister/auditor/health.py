@@ -1,16 +1,18 @@
 """What the kubelet asks, and what Prometheus reads. Neither port tells anything about anybody."""
 
+import math
 from collections.abc import Callable, Iterator
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cloister import sidecar
+from cloister.auditor.behaviour import Watch
 from cloister.auditor.http.upstream import Pool, UpstreamError
 from cloister.auditor.recorder import Recorder
-from cloister.auditor.stats import Stats
+from cloister.auditor.stats import HELD_SECONDS, SECONDS, Stats
 
 HOST = "0.0.0.0"  # noqa: S104 - the pod's own address; network policies say who reaches it
 
@@ -38,10 +40,10 @@ async def serve_health(
     return await _serve(port, routes)
 
 
-async def serve_metrics(port: int, recorder: Recorder, stats: Stats) -> web.AppRunner:
+async def serve_metrics(port: int, recorder: Recorder, stats: Stats, watch: Watch | None) -> web.AppRunner:
     """`/metrics`, in Prometheus' text format."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(recorder, stats))
+    registry.register(_Figures(recorder, stats, watch))
 
     async def metrics(request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -77,8 +79,8 @@ async def _asked(pool: Pool, upstream: sidecar.Upstream) -> str | None:
 class _Figures(Collector):
     """The counts, when they are asked for."""
 
-    def __init__(self, recorder: Recorder, stats: Stats) -> None:
-        self._recorder, self._stats = recorder, stats
+    def __init__(self, recorder: Recorder, stats: Stats, watch: Watch | None) -> None:
+        self._recorder, self._stats, self._watch = recorder, stats, watch
 
     def collect(self) -> Iterator[Metric]:
         stats, recorder = self._stats, self._recorder
@@ -92,6 +94,15 @@ class _Figures(Collector):
         for code, count in stats.refusals.items():
             refusals.add_metric([code], count)
         yield refusals
+        verdicts = CounterMetricFamily(
+            "cloister_auditor_verdicts",
+            "Findings in requests and replies, by kind and action.",
+            labels=["kind", "action"],
+        )
+        for (kind, action), count in stats.verdicts.items():
+            verdicts.add_metric([kind, action], count)
+        yield verdicts
+        yield from self._alerts()
         for name, text, tokens in (
             ("input", "Tokens of prompts, as the model server counted them.", stats.tokens_in),
             ("output", "Tokens of replies, as the model server counted them.", stats.tokens_out),
@@ -113,8 +124,73 @@ class _Figures(Collector):
         ):
             yield CounterMetricFamily(f"cloister_auditor_{name}", text, value=value)
         yield GaugeMetricFamily(
+            "cloister_auditor_held_bytes",
+            "Of streamed replies, what waits at this moment for what follows it.",
+            value=stats.held_bytes,
+        )
+        yield _waiting(stats)
+        yield GaugeMetricFamily(
             "cloister_auditor_segments_unshipped", "Sealed segments that wait for the store.", value=stats.unshipped
         )
         yield GaugeMetricFamily(
             "cloister_auditor_recording", "1 while records can be written.", value=float(recorder.error is None)
         )
+
+    def _alerts(self) -> Iterator[Metric]:
+        stats = self._stats
+        alerts = CounterMetricFamily(
+            "cloister_auditor_alerts", "Alerts, by what raised them and severity.", labels=["source", "severity"]
+        )
+        for (source, severity), count in stats.alerts.items():
+            alerts.add_metric([source, severity], count)
+        yield alerts
+        signals = CounterMetricFamily(
+            "cloister_auditor_behaviour_signals", "Signals that were part of an alert.", labels=["signal"]
+        )
+        for signal, count in stats.signals.items():
+            signals.add_metric([signal], count)
+        yield signals
+        drifted = CounterMetricFamily(
+            "cloister_auditor_drift_changes", "Changes of what replies are like.", labels=["api", "feature"]
+        )
+        for key, count in stats.drifted.items():
+            drifted.add_metric(list(key), count)
+        yield drifted
+        yield _durations(stats)
+        if self._watch:
+            evidence = GaugeMetricFamily(
+                "cloister_auditor_drift_evidence", "How near to a change; 1 is one.", labels=["api", "feature"]
+            )
+            for api, feature, near in self._watch.replies.evidence():
+                evidence.add_metric([api, feature], near)
+            yield evidence
+            callers = GaugeMetricFamily(
+                "cloister_auditor_callers_flagged", "Callers whose score stands at a level now.", labels=["level"]
+            )
+            for level, count in self._watch.levels().items():
+                callers.add_metric([level], count)
+            yield callers
+
+
+def _waiting(stats: Stats) -> Metric:
+    """How long events of streamed replies waited for the next."""
+    counts, buckets = 0, []
+    for bound, count in zip((*HELD_SECONDS, math.inf), stats.held_seconds, strict=True):
+        counts += count
+        buckets.append(("+Inf" if bound == math.inf else str(bound), counts))
+    text = "Seconds that events of streamed replies waited for what follows them, of those that had to."
+    return HistogramMetricFamily("cloister_auditor_held_seconds", text, buckets=buckets, sum_value=stats.held_total)
+
+
+def _durations(stats: Stats) -> Metric:
+    """How long answers took."""
+    family = HistogramMetricFamily(
+        "cloister_auditor_answer_seconds", "Seconds from a request's last byte to its answer's.", labels=["api"]
+    )
+    for api, classes in stats.seconds.items():
+        counts, buckets = 0, []
+        for bound, count in zip((*SECONDS, math.inf), classes, strict=True):
+            counts += count
+            buckets.append(("+Inf" if bound == math.inf else str(bound), counts))
+        family.add_metric([api], buckets, sum_value=stats.seconds_total[api])
+    return family

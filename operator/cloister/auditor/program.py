@@ -8,33 +8,33 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from cloister import __version__, sidecar
-from cloister.auditor.callers import Callers
-from cloister.auditor.content import Content
-from cloister.auditor.exchange import Inspector, Means
 from cloister.auditor.health import serve_health, serve_metrics
 from cloister.auditor.http.downstream import IDLE_SECONDS, REQUEST_SECONDS, Downstream
 from cloister.auditor.http.streamed import StreamedDownstream
 from cloister.auditor.http.upstream import Pool, UpstreamError
-from cloister.auditor.limits import Concurrency
 from cloister.auditor.recorder import Recorder
-from cloister.auditor.revocations import RevocationList
 from cloister.auditor.s3.copies import Copies
 from cloister.auditor.s3.masked import MaskedReads
 from cloister.auditor.s3.rights import Rights
 from cloister.auditor.s3.service import Means as S3Means
 from cloister.auditor.s3.service import Service
-from cloister.auditor.sessions import NoRisk, Sessions
 from cloister.auditor.shipping import Shipper
 from cloister.auditor.stats import Stats
 from cloister.journal import SCHEMA_VERSION, JournalWriter, timestamp
 from cloister.sealing import parse_public
 
+if TYPE_CHECKING:
+    from cloister.auditor.inference import Inference
+
 DRAIN_SECONDS = 15
 """How long requests under way may take once the pod is told to end."""
+CUT_SECONDS = 5
+"""How long what is cut then may take to be recorded."""
 TICK_SECONDS = 1.0
 
 _log = structlog.get_logger()
@@ -55,11 +55,11 @@ async def run(config: sidecar.Auditor) -> None:
     )
     recorder = Recorder(writer)
     await recorder.record(_start_record(config, content_key, writer.incident))
-    revocations = RevocationList(config.people.revocations)
     connections: set[Downstream] = set()
     shipper = Shipper(config.journal, stats)
     address = config.upstream.address if config.upstream else config.s3_upstream
     pool = Pool(address) if address else None
+    inference = _inference(config, recorder, pool, stats, content_key)
     bucket = asyncio.Event()
 
     def unready() -> str | None:
@@ -71,36 +71,24 @@ async def run(config: sidecar.Auditor) -> None:
             return f"nothing can be recorded: {recorder.error}"
         if not bucket.is_set():
             return "the store is not there yet"
-        return None if revocations.known else "the list of revoked sign-ins can't be read"
+        return inference.unready() if inference else None
 
     async with AsyncExitStack() as stack:
         for serving in (
             serve_health(config.health_port, unready, pool, config.upstream),
-            serve_metrics(config.metrics_port, recorder, stats),
+            serve_metrics(config.metrics_port, recorder, stats, inference.watch if inference else None),
         ):
             stack.push_async_callback((await serving).cleanup)
         tasks = [
             asyncio.create_task(shipper.run()),
-            asyncio.create_task(_tick(lambda: _sweep(connections, pool, recorder, revocations))),
+            asyncio.create_task(_tick(lambda: _sweep(connections, pool, recorder, inference))),
         ]
         servers: list[asyncio.Server] = []
         if pool and config.serves_s3:
             service = Service(_s3_means(config, recorder, pool, stats))
             servers.append(await _listen_s3(config, lambda: StreamedDownstream(service, connections)))
-        elif pool and config.listen:
-            inspector = Inspector(
-                Means(
-                    config=config,
-                    recorder=recorder,
-                    pool=pool,
-                    callers=Callers(config.people.claims),
-                    sessions=Sessions(config.people, revocations, NoRisk()),
-                    concurrency=Concurrency(config.limits.concurrent),
-                    content=Content(config.journal.content, content_key),
-                    stats=stats,
-                )
-            )
-            servers.append(await _listen(Path(config.listen), lambda: Downstream(inspector, connections)))
+        elif inference and config.listen:
+            servers.append(await _listen(Path(config.listen), inference.connection(connections)))
         if pool and config.upstream and config.upstream.kind == "s3":
             tasks.append(asyncio.create_task(_await_buckets(config, pool, bucket)))
         else:
@@ -115,12 +103,19 @@ async def run(config: sidecar.Auditor) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        recorder.note({"type": "stop", "time": timestamp(time.time())})
-        await recorder.close()
-        shipped = await shipper.last(config.journal.last_shipping_seconds)
-        _log.info("ended", everything_shipped=shipped)
+        await _end(config, recorder, shipper, inference)
         if pool:
             pool.close()
+
+
+async def _end(config: sidecar.Auditor, recorder: Recorder, shipper: Shipper, inference: "Inference | None") -> None:
+    """Keeps and ships what there is."""
+    if inference:
+        inference.close()
+    recorder.note({"type": "stop", "time": timestamp(time.time())})
+    await recorder.close()
+    shipped = await shipper.last(config.journal.last_shipping_seconds)
+    _log.info("ended", everything_shipped=shipped)
 
 
 async def _listen(path: Path, connection: Callable[[], Downstream]) -> asyncio.Server:
@@ -191,9 +186,25 @@ async def _tick(work: Callable[[], None]) -> None:
         work()
 
 
-def _sweep(connections: set[Downstream], pool: Pool | None, recorder: Recorder, revocations: RevocationList) -> None:
+def _inference(
+    config: sidecar.Auditor, recorder: Recorder, pool: Pool | None, stats: Stats, content_key: bytes
+) -> "Inference | None":
+    if not pool or config.serves_s3:
+        return None
+    from cloister.auditor.inference import Inference  # noqa: PLC0415  (brings what stores and training never need)
+
+    return Inference(config, recorder, pool, stats, content_key)
+
+
+def _sweep(
+    connections: set[Downstream],
+    pool: Pool | None,
+    recorder: Recorder,
+    inference: "Inference | None",
+) -> None:
     recorder.tick()
-    revocations.reload()
+    if inference:
+        inference.tick()
     if pool:
         pool.sweep()
     now = asyncio.get_running_loop().time()
@@ -206,8 +217,12 @@ async def _drain(connections: set[Downstream]) -> None:
     """Lets requests under way finish, and ends connections that have none."""
     if under_way := [connection.task for connection in connections if connection.task]:
         await asyncio.wait(under_way, timeout=DRAIN_SECONDS)
+    cut = [connection.task for connection in connections if connection.task]
     for connection in list(connections):
         connection.abort()
+    if cut:
+        # Each still says in the journal how it ended.
+        await asyncio.wait(cut, timeout=CUT_SECONDS)
 
 
 def _start_record(config: sidecar.Auditor, content_key: bytes, incident: str | None) -> dict[str, object]:

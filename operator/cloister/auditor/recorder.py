@@ -25,7 +25,8 @@ QUICK_SECONDS = 0.001
 """A disk that takes less than this for a batch is waited for in the event loop: to hand the batch to a thread and its
 end back costs more than that, in time and in CPU. A slower one keeps no loop waiting."""
 GATHERING_SECONDS = 0.001
-"""How long a batch is kept open at most while each turn of the loop still brings records to it."""
+"""How long a batch that is smaller than the one before it is kept open at most: whoever shared that one has been
+released at one moment, so they come back together, and what a disk takes for one it takes for all of them."""
 _WEIGHT = 0.2
 """Of the latest batch in the running mean."""
 
@@ -71,16 +72,21 @@ class Recorder:
         self.commits = self.records = 0
         self._took = math.inf
         """Running mean of seconds for a batch."""
-        self._alone = True
-        """Whether the latest batch had but one record: then nobody is likely to come and share the next."""
-        self._gathered, self._gather_until = 0, 0.0
+        self._expected = 1
+        """Records of the latest batch."""
+        self._gathering: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
-    def record(self, fields: dict[str, Any]) -> asyncio.Future[None]:
-        """Submits a record. The future is done when it is durable, and fails with a JournalError when it is not."""
+    def record(self, fields: dict[str, Any], *, alone: bool = False) -> asyncio.Future[None]:
+        """Submits a record. The future is done when it is durable, and fails with a JournalError when it is not.
+
+        ``alone``: nobody else is under way who could share its write, so that it need not wait for anybody.
+        """
         durable: asyncio.Future[None] = self._loop.create_future()
         self._submit(encode(fields)).durable.append(durable)
+        if alone and self._expected == 1 and not self._busy:
+            self._hand_over()
         return durable
 
     def note(self, fields: dict[str, Any]) -> None:
@@ -114,34 +120,29 @@ class Recorder:
             batch.records.append(record)
             batch.size += len(record)
         if not self._busy and not self._scheduled:
-            # Not at once: what else this turn of the loop brings goes along.
-            self._scheduled = True
-            self._gathered, self._gather_until = 0, time.monotonic() + GATHERING_SECONDS
-            self._loop.call_soon(self._hand_over)
+            if record is None or len(batch.records) >= self._expected:
+                # Not at once: what else this turn of the loop brings goes along.
+                self._scheduled = True
+                self._loop.call_soon(self._hand_over)
+            elif not self._gathering:
+                self._gathering = self._loop.call_later(GATHERING_SECONDS, self._hand_over)
         return batch
 
     def _hand_over(self) -> None:
         self._scheduled = False
+        if self._gathering:
+            self._gathering.cancel()
+            self._gathering = None
         if self._busy or not self._waiting:
             return
-        batch = self._waiting[0]
-        if self._more_may_come(batch):
-            self._scheduled = True
-            self._loop.call_soon(self._hand_over)
-            return
         self._busy = True
-        self._alone = len(batch.records) < 2
-        self._waiting.popleft()
+        batch = self._waiting.popleft()
+        if batch.records:
+            self._expected = len(batch.records)
         if batch.records and self._took < QUICK_SECONDS:
             self._finished(batch, *self._write(batch))
         else:
             self._jobs.put(batch)
-
-    def _more_may_come(self, batch: _Batch) -> bool:
-        """Whether the latest turn of the loop brought records, so that the next one probably does: what a disk takes
-        for one it takes for all of them."""
-        before, self._gathered = self._gathered, len(batch.records)
-        return not self._alone and self._gathered > before and time.monotonic() < self._gather_until
 
     def _write(self, batch: _Batch) -> tuple[JournalError | None, float]:
         """What went wrong, and the seconds that it took."""

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from cloister import sidecar
 from cloister.auditor.callers import Person
+from cloister.auditor.mounted import MountedFile
 
 _log = structlog.get_logger()
 
@@ -19,8 +20,7 @@ class RevocationList:
     """
 
     def __init__(self, path: str | None) -> None:
-        self._path = Path(path) if path else None
-        self._seen: tuple[int, ...] | None = None
+        self._file = MountedFile(Path(path)) if path else None
         self._list: sidecar.Revocations | None = None if path else sidecar.Revocations()
         self._index(self._list or sidecar.Revocations())
         self.error: str | None = None
@@ -29,20 +29,17 @@ class RevocationList:
 
     def reload(self) -> bool:
         """Reads the file if it is another than before; whether the list is now another."""
-        if not self._path:
+        if not self._file:
             return False
         try:
-            # The kubelet swaps a symlink above the file, so the inode changes with every update.
-            state = self._path.stat()
-            seen = (state.st_dev, state.st_ino, state.st_mtime_ns, state.st_size)
-            if seen == self._seen:
-                return False
-            found = sidecar.Revocations.model_validate_json(self._path.read_bytes())
+            found = self._file.fresh(sidecar.Revocations.model_validate_json)
         except (OSError, ValidationError) as error:
-            self._complain(error)
+            self._complain(self._file.path, error)
+            return False
+        if found is None:
             return False
         changed = found != self._list
-        self._seen, self._list, self.error = seen, found, None
+        self._list, self.error = found, None
         self._index(found)
         return changed
 
@@ -73,9 +70,9 @@ class RevocationList:
         self._sessions = frozenset(found.sessions)
         self._tokens = frozenset(found.tokens)
 
-    def _complain(self, error: OSError | ValidationError) -> None:
+    def _complain(self, path: Path, error: OSError | ValidationError) -> None:
         # pydantic's text would repeat the list.
         text = f"{error.error_count()} errors" if isinstance(error, ValidationError) else str(error)
         if text != self.error:
-            _log.error("revocation list not read, the last one stays in force", path=str(self._path), error=text)
+            _log.error("revocation list not read, the last one stays in force", path=str(path), error=text)
         self.error = text

@@ -1,7 +1,14 @@
 """What the auditor counts. Plain numbers, turned into metrics when Prometheus asks: counting must cost nothing."""
 
-from collections import Counter
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from cloister.inspection.verdict import Action, Finding
+
+HELD_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0)
 
 
 @dataclass
@@ -14,6 +21,17 @@ class Stats:
     """By the code that the caller was given."""
     flagged: int = 0
     """Requests outside their API's schema that were let through because `guard.schema` is Flag."""
+    verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Findings by kind, and what was done about them."""
+    alerts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """What raised an alert (`behaviour`, `drift`), and how serious it is."""
+    signals: Counter[str] = field(default_factory=Counter)
+    """Signals of behaviour that were part of an alert."""
+    drifted: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """API, and feature of its replies that changed."""
+    seconds: dict[str, list[int]] = field(default_factory=dict)
+    """API -> requests by how long their answers took, in the classes of :data:`SECONDS`."""
+    seconds_total: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     bytes_in: int = 0
     bytes_out: int = 0
     events: int = 0
@@ -23,7 +41,29 @@ class Stats:
     tokens_in: Counter[str] = field(default_factory=Counter)
     """Model -> tokens, as the model server counted them."""
     tokens_out: Counter[str] = field(default_factory=Counter)
+    held_bytes: int = 0
+    """Of streamed replies, what waits at this moment for what follows it."""
+    held_seconds: list[int] = field(default_factory=lambda: [0] * (len(HELD_SECONDS) + 1))
+    """How many events waited, by the first of HELD_SECONDS that was enough."""
+    held_total: float = 0.0
+    """Seconds, of all of them."""
     segments_shipped: int = 0
     shipping_failures: int = 0
     unshipped: int = 0
     """Sealed segments that wait."""
+
+    def found(self, findings: Iterable[Finding], action: Action) -> None:
+        """Counts findings in a request or a reply."""
+        for finding in findings:
+            self.verdicts[finding.kind, action.value] += 1
+
+    def waited(self, seconds: float) -> None:
+        """Counts an event of a stream that could not leave at once."""
+        self.held_seconds[bisect_left(HELD_SECONDS, seconds)] += 1
+        self.held_total += seconds
+
+    def answered(self, api: str, seconds: float) -> None:
+        """Counts how long an answer took, from the request's last byte to its own."""
+        classes = self.seconds.setdefault(api, [0] * (len(SECONDS) + 1))
+        classes[bisect_left(SECONDS, seconds)] += 1
+        self.seconds_total[api] += seconds

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from cloister.journal.errors import JournalError
 from cloister.journal.files import OBJECT, OPEN, SEALED, SHIPPED
-from cloister.journal.header import Header, wrap_info, wrapped_for
+from cloister.journal.header import Header, wrap_info
 from cloister.journal.records import Line, parse_line
 from cloister.journal.segment import FrameKind, SegmentReader, open_frame, ratchet
-from cloister.sealing import SealingError, SecretKey, unwrap
+from cloister.sealing import SealingError, SecretKey
 
 SUFFIXES = (OBJECT, OPEN, SEALED, SHIPPED)
 
@@ -26,12 +26,10 @@ def segment_paths(paths: Iterable[Path]) -> list[Path]:
 
 def first_state(header: Header, keys: Sequence[SecretKey]) -> bytes | None:
     """The ratchet's first state; None where none of the keys is a recipient's. JournalError where one does not open."""
-    by_id = {key.public.key_id: key for key in keys}
     for recipient in header.recipients:
-        if key := by_id.get(recipient.key_id):
-            _, wrapped = wrapped_for(recipient)
+        if key := next((key for key in keys if recipient.is_for(key)), None):
             try:
-                return unwrap(wrapped, key, wrap_info(header.origin, header.number))
+                return recipient.open(key, wrap_info(header.origin, header.number))
             except SealingError as error:
                 raise JournalError(f"the segment's secret does not open: {error}") from None
     return None

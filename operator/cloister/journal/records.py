@@ -38,6 +38,54 @@ class _Model(BaseModel):
     """RFC 3339, UTC, microseconds."""
 
 
+class Verdict(BaseModel):
+    """Something that was found, and what was done about it. The text in which it was found is no part of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    kind: str
+    """`prompt-injection`, `system-prompt-leak`, `sensitive-output`, `extraction`, ..."""
+    rule: str
+    """Id of the rule or classifier that found it."""
+    score: Annotated[int, Field(ge=0, le=1000)]
+    """How sure it is, in thousandths."""
+    where: str
+    """Place in the document: `messages[2].content`."""
+    action: Literal["Block", "Mask", "Flag"]
+
+
+class Reason(BaseModel):
+    """One part of a score."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    signal: str
+    """`rate`, `volume`, `new-country`, ... (docs/detection.md)"""
+    points: Size
+    why: str
+
+
+class Risk(BaseModel):
+    """How much of a caller's recent behaviour is unusual for this caller."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    score: Size
+    """The sum, of what is left of each signal by now."""
+    reasons: tuple[Reason, ...]
+    """The largest first."""
+
+
+class _Risk(_Model):
+    risk: Risk | None = None
+    """Absent below 10 points."""
+
+
+class _Verdicts(_Model):
+    verdicts: tuple[Verdict, ...] | None = None
+    """At most 32, the surest first."""
+
+
 class _Content(_Model):
     """What was said, as `cloister.content` of the last `start` has it."""
 
@@ -70,6 +118,8 @@ class _Who(_Model):
     roles: Strings | None = None
     country: str | None = None
     device: Literal["managed", "unmanaged"] | None = None
+    device_id: str | None = Field(None, alias="device.id")
+    """As the token's claim for it says."""
     acr: str | None = None
     amr: Strings | None = None
     auth_time: Integer | None = None
@@ -125,7 +175,7 @@ class Stop(_Model):
     reason: str | None = None
 
 
-class Request(_Who, _GenAi, _Content):
+class Request(_Who, _GenAi, _Risk, _Verdicts, _Content):
     """A request that was let through; recorded before the model sees it."""
 
     type: Literal["request"]
@@ -142,7 +192,7 @@ class _What(_Model):
     key: str | None = None
 
 
-class Refusal(_Who, _GenAi, _What, _Content):
+class Refusal(_Who, _GenAi, _What, _Risk, _Verdicts, _Content):
     """A request that was refused; the model or the store never saw it."""
 
     type: Literal["refusal"]
@@ -154,7 +204,7 @@ class Refusal(_Who, _GenAi, _What, _Content):
     """The answer's own words."""
 
 
-class ReplyPart(_Content):
+class ReplyPart(_Verdicts, _Content):
     """A piece of a streamed reply; recorded before the caller sees it."""
 
     type: Literal["reply.part"]
@@ -163,7 +213,7 @@ class ReplyPart(_Content):
     """From 0 in its exchange."""
 
 
-class Reply(_GenAiReply, _Content):
+class Reply(_GenAiReply, _Risk, _Verdicts, _Content):
     """A reply, whole, or the end of a streamed one; recorded before its last byte leaves."""
 
     type: Literal["reply"]

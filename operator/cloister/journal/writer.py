@@ -26,11 +26,12 @@ from cloister.journal.files import (
     stream_directories,
     write_all,
 )
-from cloister.journal.header import MAX_RECIPIENTS, Header, Previous, wrap_for
+from cloister.journal.header import Header, Previous, wrap_info
 from cloister.journal.recovery import Chain, recover, seal_as_it_is
 from cloister.journal.segment import MAGIC, MAX_COUNT, SECRET_SIZE, ratchet, seal_end, seal_records
 from cloister.journal.stream import Stream, create, load
 from cloister.sealing import PublicKey, SealingError
+from cloister.sealing.recipients import MAX_RECIPIENTS, wrap_for
 
 MAX_BYTES = 8 << 20
 MAX_AGE_S = 60.0
@@ -187,7 +188,7 @@ class JournalWriter:
         number = chain.previous.number + 1 if chain.previous else 0
         state = os.urandom(SECRET_SIZE)
         try:
-            recipients = wrap_for(self._recipients, state, self.origin, number)
+            recipients = wrap_for(self._recipients, state, wrap_info(self.origin, number))
         except SealingError as error:
             raise JournalError(f"can't open a segment: {error}") from error
         header = Header(

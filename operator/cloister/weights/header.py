@@ -1,18 +1,16 @@
 """The head of a sealed file: who can open it, and the keys that follow from it. See docs/weights.md for the bytes."""
 
-import base64
-import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-import orjson
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field
 
-from cloister.sealing import Kind, PublicKey, SealingError, SecretKey, unwrap, wrap
+from cloister.sealing import PublicKey, SealingError, SecretKey
+from cloister.sealing.recipients import Recipients, Sealed, encode_header, parse_header, wrap_for
 from cloister.weights.errors import BrokenSealError, NotSealedError, WrongKeyError
 
 MAGIC = b"cloister-sealed 1\n"
@@ -21,49 +19,27 @@ MAX_HEADER = 1 << 16
 MAC_SIZE = 32
 KEY_SIZE = 32
 MIN_CHUNK, MAX_CHUNK = 1 << 12, 1 << 24
-MAX_RECIPIENTS = 16
 
 _WRAP_INFO = b"cloister-sealed/1 data key"
 _HEADER_INFO = b"cloister-sealed/1 header"
 _CHUNKS_INFO = b"cloister-sealed/1 chunks"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Recipient(_Model):
-    """One who can open the file."""
-
-    key_id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
-    kem: Literal["mlkem768x25519", "x25519"]
-    wrapped: Annotated[str, StringConstraints(max_length=2048)]
-    """The data key, wrapped by HPKE; base64."""
-
-
-class Header(_Model):
+class Header(Sealed):
     """What stands before the chunks, in the clear and under a MAC."""
 
     version: Literal[1] = 1
     chunk: Annotated[int, Field(ge=MIN_CHUNK, le=MAX_CHUNK)]
     """Bytes of plaintext in every chunk but the last."""
-    recipients: Annotated[tuple[Recipient, ...], Field(min_length=1, max_length=MAX_RECIPIENTS)]
+    recipients: Recipients
 
     @classmethod
     def parse(cls, raw: bytes) -> Self:
         """Read the JSON; NotSealedError unless it is a header in its one canonical form."""
         try:
-            canonical = orjson.dumps(orjson.loads(raw), option=orjson.OPT_SORT_KEYS)
-            header = cls.model_validate_json(raw)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"])) or "header"
-            raise NotSealedError(f"its header is not of this version: {where}: {first['msg']}") from None
-        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-            raise NotSealedError("its header is not JSON") from None
-        if canonical != raw:
-            raise NotSealedError("its header is not in canonical form")
-        return header
+            return parse_header(cls, raw)
+        except SealingError as error:
+            raise NotSealedError(f"its header is not of this version: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +54,8 @@ class Keys:
 
 def new_head(recipients: tuple[PublicKey, ...], chunk: int, data_key: bytes) -> bytes:
     """Everything before the first chunk."""
-    header = Header(
-        chunk=chunk,
-        recipients=tuple(
-            Recipient(
-                key_id=key.key_id,
-                kem=key.kind.value,
-                wrapped=base64.b64encode(wrap(data_key, key, _WRAP_INFO)).decode(),
-            )
-            for key in recipients
-        ),
-    )
-    lines = MAGIC + orjson.dumps(header.model_dump(), option=orjson.OPT_SORT_KEYS) + b"\n"
+    header = Header(chunk=chunk, recipients=wrap_for(recipients, data_key, _WRAP_INFO))
+    lines = MAGIC + encode_header(header) + b"\n"
     return lines + derive(data_key, lines).mac
 
 
@@ -114,18 +80,17 @@ def open_head(lines: bytes, mac: bytes, header: Header, keys: tuple[SecretKey, .
 
 
 def _data_key(header: Header, keys: tuple[SecretKey, ...]) -> bytes:
-    by_id = {key.public.key_id: key for key in keys}
     for recipient in header.recipients:
-        key = by_id.get(recipient.key_id)
-        if key is None or key.kind is not Kind(recipient.kem):
+        key = next((key for key in keys if recipient.is_for(key)), None)
+        if key is None:
             continue
         try:
-            found = unwrap(base64.b64decode(recipient.wrapped, validate=True), key, _WRAP_INFO)
-        except (binascii.Error, ValueError, SealingError):
-            raise BrokenSealError(f"its header was changed: what is wrapped for key {key.public.key_id} is") from None
+            found = recipient.open(key, _WRAP_INFO)
+        except SealingError:
+            raise BrokenSealError(f"its header was changed: what is wrapped for key {recipient.key_id} is") from None
         if len(found) != KEY_SIZE:
             raise BrokenSealError(f"its data key has {len(found)} bytes instead of {KEY_SIZE}")
         return found
-    ours = ", ".join(by_id) or "none"
+    ours = ", ".join(key.public.key_id for key in keys) or "none"
     sealed_for = ", ".join(recipient.key_id for recipient in header.recipients)
     raise WrongKeyError(f"it is sealed for {sealed_for}, and the key at hand is {ours}: use one of those keys")

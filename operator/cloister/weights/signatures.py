@@ -35,8 +35,8 @@ class Detached(BaseModel):
     version: Literal[1] = 1
     key_id: Annotated[str, StringConstraints(pattern="^[0-9a-f]{16}$")]
     sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-    signature: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9+/]{86}==$")]
-    """64 bytes, base64."""
+    signature: Annotated[str, StringConstraints(pattern="^[A-Za-z0-9+/]{85}[AQgw]==$")]
+    """64 bytes, base64 in its one form: no bit of the last character is free (RFC 4648, section 3.5)."""
 
 
 def detached(key: SigningKey, sha256: str) -> bytes:

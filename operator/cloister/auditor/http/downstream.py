@@ -15,6 +15,8 @@ REQUEST_SECONDS = 60
 """How long a request may take to arrive."""
 IDLE_SECONDS = 90
 """How long an unused connection stays: longer than the gate keeps one, so that no request meets its end."""
+LINGER_SECONDS, LINGER_BYTES = 2, 16 << 20
+"""How long, and how much, of what still comes of a refused request is thrown away, so that the refusal is read."""
 MAX_HEADERS, MAX_HEADER_BYTES = 128, 128 << 10
 """More than the gate lets through, since it adds the token's claims."""
 
@@ -45,10 +47,13 @@ class Downstream(asyncio.Protocol):
     def __init__(self, handler: Handler, connections: "set[Downstream]", now: Callable[[], float] = time.monotonic):
         self._handler, self._connections, self._now = handler, connections, now
         self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
         self.task: asyncio.Task[None] | None = None
         """Serves the request that is under way."""
         self._writable: asyncio.Future[None] | None = None
         self._parser = httptools.HttpRequestParser(self)
+        self._paused = self._lingering = False
+        self._thrown_away = 0
         self._reset()
         self.since = now()
         """When the present state (reading, serving, idle) began."""
@@ -71,8 +76,9 @@ class Downstream(asyncio.Protocol):
         return False
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
-            return  # the rest of what was refused
+        if self._refused or self._lingering:
+            self._throw_away(data)
+            return
         if self.task:
             if self._replied:
                 self._early += data  # its task is about to end
@@ -91,7 +97,7 @@ class Downstream(asyncio.Protocol):
             self._start(cause or Refusal.invalid("The request is not valid HTTP.", code="invalid_http"))
 
     def pause_writing(self) -> None:
-        self._writable = asyncio.get_running_loop().create_future()
+        self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
         if self._writable and not self._writable.done():
@@ -169,10 +175,18 @@ class Downstream(asyncio.Protocol):
 
     async def send(self, data: bytes) -> None:
         """A piece of it. Returns when the gate is ready for more."""
-        self._write(b"%b%x\r\n%b\r\n" % (self._head, len(data), data) if self._chunked else self._head + data)
-        self._head = b""
+        self.hand_over(data)
+        await self.ready()
+
+    async def ready(self) -> None:
+        """Returns when the gate is ready for more."""
         if self._writable:
             await self._writable
+
+    def hand_over(self, data: bytes) -> None:
+        """A piece of it, for who awaits :meth:`ready` before: it leaves while the next one is made."""
+        self._write(b"%b%x\r\n%b\r\n" % (self._head, len(data), data) if self._chunked else self._head + data)
+        self._head = b""
 
     def end(self, data: bytes = b"") -> None:
         """The last piece of it, and its end."""
@@ -213,7 +227,7 @@ class Downstream(asyncio.Protocol):
         else:
             work = self._handler.serve(request, self)
         self.since = self._now()
-        self.task = asyncio.get_running_loop().create_task(work)
+        self.task = self._loop.create_task(work)
         self.task.add_done_callback(self._served)
 
     def _served(self, task: asyncio.Task[None]) -> None:
@@ -222,13 +236,39 @@ class Downstream(asyncio.Protocol):
         if failed:
             _log.error("a request failed by a fault of this program", exc_info=failed)
         keep = self._keep_alive and not failed and not task.cancelled()
-        early = self._early
+        early, unread = self._early, self._refused
         self._reset()
         self.since = self._now()
-        if not keep and self._transport:
+        if keep:
+            if early:
+                self.data_received(early)
+        elif unread and not task.cancelled():
+            self._linger()
+        elif self._transport:
             self._transport.close()
-        elif early:
-            self.data_received(early)
+
+    def _linger(self) -> None:
+        """Ends a connection on which the other side still writes. Closed at once, it would be reset, and the answer
+        lost with what was not read (RFC 9112, section 9.6)."""
+        if self._transport and not self._transport.is_closing():
+            self._lingering = True
+            self._pause_reading(False)
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+            self._loop.call_later(LINGER_SECONDS, self.abort)
+
+    def _throw_away(self, data: bytes) -> None:
+        self._thrown_away += len(data)
+        if self._thrown_away > LINGER_BYTES:
+            self._pause_reading(True)
+
+    def _pause_reading(self, pause: bool) -> None:
+        if self._transport and not self._transport.is_closing() and pause != self._paused:
+            self._paused = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
 
     def _write(self, data: bytes) -> None:
         self.begun = True

@@ -48,6 +48,18 @@ def _last_end(data: bytes) -> int:
     return cut
 
 
+def split(events: bytes) -> list[bytes]:
+    """Some whole events one by one; their concatenation is what was given."""
+    if b"\r" not in events:
+        *whole, rest = events.split(b"\n\n")
+        return [event + b"\n\n" for event in whole] + ([rest] if rest else [])
+    found, at = [], 0
+    for end in _END.finditer(events):
+        found.append(events[at : end.end()])
+        at = end.end()
+    return found + ([events[at:]] if events[at:] else [])
+
+
 def payloads(events: bytes) -> list[bytes]:
     """The `data` of each of some whole events, its lines joined by LF. Events without data are left out."""
     if events.startswith(b"data: ") and events.endswith(b"\n\n") and b"\r" not in events:  # the usual case

@@ -57,7 +57,10 @@ class Head:
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of this name."""
-        return next((value for key, value in self.headers if key == name), None)
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
 
 
 def head_bytes(status: int, headers: Headers) -> bytes:

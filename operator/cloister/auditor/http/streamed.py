@@ -13,8 +13,6 @@ from cloister.auditor.refusal import Refusal
 
 MAX_BUFFERED = 256 << 10
 """Beyond it the gate waits until some of a body is taken."""
-LINGER_SECONDS = 2
-"""How long what still comes of a refused body is thrown away, so that the refusal is read before the end."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 _log = structlog.get_logger()
@@ -117,7 +115,6 @@ class StreamedDownstream(Downstream):
     """A connection on which bodies are streamed; otherwise as :class:`Downstream`, and as strict."""
 
     _incoming: Body | None = None
-    _lingering = _stopped = False
 
     def __init__(self, handler: StreamHandler, connections: "set[Downstream]") -> None:
         super().__init__(_Whole(handler), connections)
@@ -125,6 +122,7 @@ class StreamedDownstream(Downstream):
 
     def data_received(self, data: bytes) -> None:
         if self._refused or self._lingering:
+            self._throw_away(data)
             return
         if self.task and self._incoming and self._incoming.whole:
             if self._replied:
@@ -184,28 +182,10 @@ class StreamedDownstream(Downstream):
         self.task.add_done_callback(self._served)
 
     def _served(self, task: asyncio.Task[None]) -> None:
-        unread = self._incoming and not self._incoming.whole
+        if self._incoming and not self._incoming.whole:
+            self._refused = True  # its rest, at least
         self._incoming = None
-        if not unread or task.cancelled() or not self._transport:
-            super()._served(task)
-            return
-        # Closing at once would throw the answer away with what was not read (RFC 9112, section 9.6).
-        self.task = None
-        if not task.cancelled() and (failed := task.exception()):
-            _log.error("a request failed by a fault of this program", exc_info=failed)
-        self._lingering = True
-        self._pause_reading(False)
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        asyncio.get_running_loop().call_later(LINGER_SECONDS, self.abort)
-
-    def _pause_reading(self, pause: bool) -> None:
-        if self._transport and not self._transport.is_closing() and pause != self._stopped:
-            self._stopped = pause
-            if pause:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
+        super()._served(task)
 
     def _invite(self) -> None:
         if self._transport:

@@ -13,6 +13,9 @@ _USAGE = (
     ("gen_ai.usage.output_tokens", ("completion_tokens", "output_tokens")),
 )
 _MAX_NAME = 256
+_HEARD = 600
+"""Characters that tell a language, and whether an answer declines."""
+_ANSWER = frozenset({"0", "0.0"})
 
 
 class Summary:
@@ -21,6 +24,8 @@ class Summary:
     def __init__(self) -> None:
         self._fields: dict[str, Any] = {}
         self._reasons: list[str] = []
+        self.heard = ""
+        """The beginning of what the first choice says."""
 
     def add(self, document: Any) -> None:
         """Takes in a whole reply, or an event of one."""
@@ -48,6 +53,20 @@ class Summary:
                     if isinstance(count, int) and 0 <= count < 1 << 53:
                         fields[name] = count
 
+    def hear(self, place: str, text: str) -> None:
+        """Takes in some of the text, where it is the answer itself."""
+        if len(self.heard) < _HEARD and place in _ANSWER:
+            self.heard += text[: _HEARD - len(self.heard)]
+
+    def hear_whole(self, document: Any) -> None:
+        """The same of a reply that is one document."""
+        choices = document.get("choices") if isinstance(document, dict) else None
+        for choice in choices[:1] if isinstance(choices, list) else ():
+            message = choice.get("message", choice) if isinstance(choice, dict) else None
+            for key in ("content", "text"):
+                if isinstance(message, dict) and isinstance(message.get(key), str):
+                    self.hear("0", message[key])
+
     def fields(self) -> dict[str, Any]:
         """The attributes, for a record."""
         return self._fields | ({"gen_ai.response.finish_reasons": self._reasons[:128]} if self._reasons else {})
@@ -64,7 +83,9 @@ def pieces(events: Iterable[bytes], summary: Summary) -> Iterator[Piece]:
             yield "other", payload.decode("utf-8", "replace") + "\n"
             continue
         summary.add(document)
-        yield from _texts(document, payload)
+        for place, text in _texts(document, payload):
+            summary.hear(place, text)
+            yield place, text
 
 
 def _texts(document: Any, payload: bytes) -> Iterator[Piece]:

@@ -133,7 +133,8 @@ class MaskedReads:
     async def _send(self, trail: Trail, wanted: Wanted, data: bytes, reply: StreamedDownstream) -> None:
         if not reply.begun:
             self._begin(trail, wanted, reply)
-        await reply.send(data)
+        await reply.ready()
+        reply.hand_over(data)
         trail.moved += len(data)
 
     # --- Parquet

@@ -27,12 +27,14 @@ _BACK = frozenset(
         b"retry-after",
     }
 )
+_NOT_OF_NEW = (b"if-match", b"if-none-match", b"x-amz-meta-mtime")
+"""What a writer of new objects may not say: its own conditions, and a time, by which the object's retention counts."""
 _BACK_PREFIXES = (META, b"x-amz-checksum-")
 
 
 def head(query: Query, length: int | None, *, new_only: bool = False, more: Headers | None = None) -> bytes:
     """The head of a query. ``length``: of the body that follows, None where an operation has none."""
-    headers = [header for header in query.headers if not (new_only and header[0] in (b"if-match", b"if-none-match"))]
+    headers = [header for header in query.headers if not (new_only and header[0] in _NOT_OF_NEW)]
     if new_only:
         headers.append((b"if-none-match", b"*"))
     if length is not None:

@@ -1,0 +1,67 @@
+"""Prompt injection in requests: the judge of it, with rules of the user's, a mounted file read again on change."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from cloister import sidecar
+from cloister.auditor.judges import Asked
+from cloister.auditor.mounted import MountedFile
+from cloister.auditor.refusal import Refusal
+from cloister.detection import detector
+from cloister.inspection.injection import Detector
+from cloister.inspection.rules import RulesError, parse
+from cloister.inspection.verdict import Action, Finding
+
+_log = structlog.get_logger()
+
+_NOT_FOLLOWED = frozenset({"embeddings"})
+"""Operations in which a model does not act on what it reads."""
+
+
+class Guard:
+    """Judges what is said to the model (:class:`cloister.auditor.judges.Judge`).
+
+    Rules that can't be read take nothing back: those that were read last stay in force, beside Cloister's own. As long
+    as rules are named but could never be read, :attr:`known` is false and the pod is not ready.
+    """
+
+    def __init__(self, settings: sidecar.Guard) -> None:
+        self._file = MountedFile(Path(settings.rules)) if settings.rules else None
+        self._threshold = settings.threshold / 100
+        self._detector: Detector = detector(threshold=self._threshold)
+        self.known = self._file is None
+        self.error: str | None = None
+        """Why the file could not be read, the last time that it was tried."""
+        self.action = Action.BLOCK if settings.prompt_injection == "Block" else Action.FLAG
+        self.reload()
+
+    def judge(self, asked: Asked) -> Sequence[Finding]:
+        """What in a request reads like an injection."""
+        if asked.dialect and asked.dialect.operation in _NOT_FOLLOWED:
+            return ()
+        return self._detector.findings(asked.document)
+
+    def refusal(self) -> Refusal:
+        """No place, no rule and no score: those are in the journal."""
+        message = "The request was refused by the content policy of this service."
+        return Refusal.invalid(message, code="content_policy_violation")
+
+    def reload(self) -> bool:
+        """Reads the file if it is another than before; whether other rules are in force now."""
+        if not self._file:
+            return False
+        try:
+            found = self._file.fresh(lambda raw: detector(parse(raw.decode()), threshold=self._threshold))
+        except (OSError, UnicodeDecodeError, RulesError) as error:
+            if str(error) != self.error:
+                _log.error("rules not read, the last ones stay in force", path=str(self._file.path), error=str(error))
+            self.error = str(error)
+            return False
+        if found is None:
+            return False
+        changed = found.rules != self._detector.rules
+        self._detector, self.error, self.known = found, None, True
+        _log.info("rules read", version=found.rules.version, rules=len(found.rules.each))
+        return changed

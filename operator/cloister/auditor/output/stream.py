@@ -1,0 +1,266 @@
+"""A streamed reply, event by event: each leaves when nothing that follows can make a value of what it says.
+
+Events keep their order and their number. One in which nothing is found leaves as it came, byte for byte; one that a
+value runs through says asterisks in its place, as many as the value had characters there. So a value may be spread over
+any number of events, and any client goes on reading.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from cloister.auditor.http.events import payloads, split
+from cloister.auditor.output.places import Text, hidden, replace, texts
+from cloister.inspection.held import Held
+from cloister.inspection.rows import Hit
+
+FOUND = "found"
+
+
+class Uninspectable(Exception):  # noqa: N818 (says what the reply is)
+    """A reply of which nobody can tell what it says."""
+
+
+class Waits(Protocol):
+    """Who counts what waits."""
+
+    held_bytes: int
+
+    def waited(self, seconds: float) -> None:
+        """An event had to wait so long."""
+
+
+@dataclass(slots=True)
+class _Place:
+    """A text that goes on from event to event."""
+
+    held: Held
+    ended: bool = False
+    json: bool = False
+
+
+@dataclass(slots=True)
+class _Event:
+    raw: bytes
+    document: Any = None
+    parts: list[tuple[_Place, int, int, Text]] = field(default_factory=list)
+    """Texts of it: which, from where to where, and where they stand."""
+    changed: bool = False
+    since: float = 0.0
+
+
+_ENVELOPE = frozenset(("id", "object", "created", "model", "choices", "system_fingerprint", "service_tier", "usage"))
+_CHOICE = frozenset(("index", "delta", "logprobs", "finish_reason", "stop_reason"))
+_DELTA = frozenset(("role", "content"))
+
+
+class Events:
+    """Takes events, and gives those that may leave."""
+
+    def __init__(
+        self,
+        *,
+        known: bool,
+        block: bool,
+        held: Callable[[Text], Held],
+        found: Callable[[Hit, str], None],
+        waits: Waits,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`known`: the API is one of those whose events have known places. `block`: nothing leaves from the first event
+        on that says a value. `held` begins a text; `found` hears of each value, and of its place."""
+        self._known, self._block, self._held, self._found = known, block, held, found
+        self._waits, self._now = waits, now
+        self._places: dict[Any, dict[str, _Place]] = {}
+        self._queue: deque[_Event] = deque()
+        self.stopped: str | None = None
+        """Why nothing more will leave: `found`, or what about the reply can't be inspected."""
+
+    def feed(self, events: bytes) -> bytes:
+        """Some whole events have come; those that may leave now."""
+        for raw in split(events):
+            event = _Event(raw)
+            try:
+                self._read(event)
+            except Uninspectable as error:
+                out = self._leaving()
+                self.stopped = self.stopped or str(error)
+                return out
+            self._queue.append(event)
+            self._waits.held_bytes += len(raw)
+        return self._leaving()
+
+    def end(self) -> bytes:
+        """That was all; what is left."""
+        self._end(*self._places)
+        return self._leaving()
+
+    def close(self) -> None:
+        """What still waits never leaves."""
+        self._waits.held_bytes -= sum(len(event.raw) for event in self._queue)
+        self._queue.clear()
+
+    # --- in
+
+    def _read(self, event: _Event) -> None:
+        raw = event.raw
+        payload = raw[6:-2]
+        if not raw.startswith(b"data: ") or not raw.endswith(b"\n\n") or b"\n" in payload or b"\r" in payload:
+            self._lines(raw)
+            if not (found := payloads(raw)):
+                return
+            payload = found[0]
+        if payload == b"[DONE]":
+            self._end(*self._places)
+            return
+        try:
+            document = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            raise Uninspectable("an event of it is not JSON") from None
+        if not isinstance(document, dict):
+            raise Uninspectable("an event of it is no JSON object")
+        event.document = document
+        self._take(event, document)
+
+    def _lines(self, raw: bytes) -> None:
+        """Comments and the like have no text of the model; should they ever, it could not be masked."""
+        for line in raw.splitlines():
+            if not line.startswith(b"data"):
+                text = line.decode("utf-8", "replace")
+                if self._hits(Text([text], 0, "comment", text, None)):
+                    raise Uninspectable("a line of it beside the data says something")
+
+    def _take(self, event: _Event, document: dict[str, Any]) -> None:
+        choices = document.get("choices") if self._known else None
+        if isinstance(choices, list):
+            if len(choices) == 1 and (text := _usual(document, choices[0])):
+                self._text(event, text.scope.get("index", 0), text)
+                return
+        elif self._known and isinstance(kind := document.get("type"), str) and kind.startswith("response."):
+            self._response(event, document, kind)
+            return
+        for text in texts(document, known=self._known):
+            self._text(event, _choice_of(text), text)
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict) and choice.get("finish_reason"):
+                self._end(choice.get("index", 0))
+
+    def _response(self, event: _Event, document: dict[str, Any], kind: str) -> None:
+        """Events of the Responses API: deltas go on; everything else says what it says as a whole."""
+        item = (document.get("output_index"), document.get("item_id"))
+        number = document.get("content_index", document.get("summary_index", 0))
+        goes_on = isinstance(document.get("delta"), str)
+        for text in texts(document, known=True):
+            if goes_on:
+                self._text(event, item, text._replace(place=f"{kind}[{number}].{text.place}"))
+            else:
+                self._text(event, object(), text, whole=True)
+        if kind.endswith(".done"):
+            self._end(item)
+        elif kind in ("response.completed", "response.failed", "response.incomplete"):
+            self._end(*self._places)
+
+    def _text(self, event: _Event, group: Any, text: Text, *, whole: bool = False) -> None:
+        places = {} if whole else self._places.setdefault(group, {})
+        place = places.get(text.place)
+        if place is None:
+            place = places[text.place] = _Place(self._held(text))
+        if place.ended and text.value:
+            raise Uninspectable("it goes on after its end")
+        held = place.held
+        start = held.length
+        if start == 0:
+            place.json = text.value.lstrip()[:1] in ("{", "[")
+        held.feed(text.value)
+        if whole:
+            held.end()
+        event.parts.append((place, start, held.length, text))
+
+    def _hits(self, text: Text) -> list[Hit]:
+        held = self._held(text)
+        held.feed(text.value)
+        held.end()
+        return held.hits
+
+    def _end(self, *groups: Any) -> None:
+        for group in groups:
+            for place in self._places.get(group, {}).values():
+                place.held.end()
+                place.ended = True
+
+    # --- out
+
+    def _leaving(self) -> bytes:
+        queue = self._queue
+        out: list[bytes] = []
+        while queue and not self.stopped:
+            event = queue[0]
+            for place, _, stop, _ in event.parts:
+                if stop > place.held.decided:
+                    return self._left(out)
+            data = self._written(event)
+            if data is None:
+                self.stopped = FOUND
+                break
+            queue.popleft()
+            self._waits.held_bytes -= len(event.raw)
+            if event.since:
+                self._waits.waited(self._now() - event.since)
+            out.append(data)
+        return self._left(out)
+
+    def _left(self, out: list[bytes]) -> bytes:
+        now = 0.0
+        for event in reversed(self._queue):
+            if event.since:
+                break
+            now = now or self._now()
+            event.since = now
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def _written(self, event: _Event) -> bytes | None:
+        """The event as it may leave; None where it may not."""
+        for place, start, stop, text in event.parts:
+            if place.held.hits:
+                masked = self._masked(place, start, stop, text)
+                if masked != text.value:
+                    replace(text, masked)
+                    event.changed = True
+        if not event.changed:
+            return event.raw
+        if self._block:
+            return None
+        kept = [line for line in event.raw.splitlines() if line and not line.startswith(b"data")]
+        return b"\n".join([*kept, b"data: " + orjson.dumps(event.document), b"", b""])
+
+    def _masked(self, place: _Place, start: int, stop: int, text: Text) -> str:
+        value, hits = text.value, place.held.hits
+        for hit in hits:
+            first, last = max(hit.start, start), min(hit.stop, stop)
+            if first < last:
+                if hit.start >= start:
+                    self._found(hit, text.place)
+                mask = hidden(hit, last - first, json=place.json)
+                value = value[: first - start] + mask + value[last - start :]
+        place.held.hits = [hit for hit in hits if hit.stop > stop]
+        return value
+
+
+def _usual(document: dict[str, Any], choice: Any) -> Text | None:
+    """The one text of an event that has one text and nothing else, which is how most are."""
+    if not isinstance(choice, dict) or not _CHOICE.issuperset(choice) or not _ENVELOPE.issuperset(document):
+        return None
+    delta = choice.get("delta")
+    if not isinstance(delta, dict) or not _DELTA.issuperset(delta) or not isinstance(delta.get("content"), str):
+        return None
+    if choice.get("logprobs") or choice.get("finish_reason") or document.get("usage"):
+        return None
+    return Text(delta, "content", f"choices[{choice.get('index', 0)}].delta.content", delta["content"], choice)
+
+
+def _choice_of(text: Text) -> Any:
+    return text.scope.get("index", 0) if isinstance(text.scope, dict) else 0

@@ -1,0 +1,1 @@
+"""Simulated people at work, and what goes wrong."""

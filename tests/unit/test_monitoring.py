@@ -1,0 +1,53 @@
+"""Alert rules and dashboard: every expression is PromQL, and labels tell of nobody (ZT-16, ZT-29, ZT-31)."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import promql_parser
+import pytest
+
+from cloister.monitoring import dashboard, rules
+from cloister.monitoring.rules import ALERTS
+
+SHOWN = {"$__rate_interval": "5m", "$namespace": "x"}
+"""What Grafana puts in."""
+BOUNDED = {"namespace", "pod", "api", "status", "model", "code", "kind", "action", "source", "severity", "level"}
+BOUNDED |= {"signal", "feature", "le", "reason"}
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Where, and what."""
+    for alert in ALERTS:
+        yield alert.name, alert.expression
+    for panel in dashboard()["panels"]:
+        for target in panel["targets"]:
+            text = target["expr"]
+            for variable, value in SHOWN.items():
+                text = text.replace(variable, value)
+            yield f"{panel['title']} {target['refId']}", text
+
+
+@pytest.mark.parametrize(("where", "expression"), list(expressions()))
+def test_every_expression_is_promql(where: str, expression: str) -> None:
+    promql_parser.parse(expression)
+    for labels in re.findall(r"by \(([^)]*)\)", expression):
+        assert set(re.split(r",\s*", labels)) <= BOUNDED, where
+
+
+def test_rules_are_named_once_and_say_what_to_do() -> None:
+    (group,) = rules()["groups"]
+    names = [rule["alert"] for rule in group["rules"]]
+    assert len(set(names)) == len(names)
+    for rule in group["rules"]:
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        assert rule["annotations"]["summary"]
+        for label in re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]):
+            assert label in BOUNDED
+
+
+def test_panels_lie_side_by_side() -> None:
+    panels: list[dict[str, Any]] = dashboard()["panels"]
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}
+    assert len(places) == len({panel["id"] for panel in panels}) == len(panels)
+    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in panels)

@@ -1,0 +1,116 @@
+"""Drift of replies: a change is told once and soon, and chance alone tells nothing (ZT-29)."""
+
+import math
+import random
+from typing import Any
+
+import orjson
+import pytest
+
+from cloister.inspection.drift import FEATURES, Change, Drift, language, refuses
+from cloister.inspection.drift.watch import BATCH, LEARN
+
+PAST = BATCH * LEARN
+DAY = 86400.0
+
+
+def told(seed: int, replies: int, change_at: int | None = None, **after: float) -> list[tuple[int, Change]]:
+    """Two minutes apart, by chance; from ``change_at`` on with these means: a number of reply, and what was told."""
+    chance, drift, found = random.Random(seed), Drift(), []
+    means = {
+        "length": 5.0,
+        "latency": 0.0,
+        "declined": 0.03,
+        "sensitive": 0.1,
+        "words": 0.0,
+        "cut": 0.02,
+        "failed": 0.0,
+    }
+    foreign = 0.05
+    for number in range(replies):
+        if number == change_at:
+            foreign = after.pop("language", foreign)
+            means |= after
+        now = 1e9 + number * 120
+        features = {
+            name: chance.gauss(mean, 0.8) if name in ("length", "latency") else float(chance.random() < mean)
+            for name, mean in means.items()
+        }
+        spoken = "de" if chance.random() < foreign else "en"
+        found += [(number, change) for change in drift.add("chat", "small", features, spoken, now)]
+    return found
+
+
+def test_chance_alone_tells_nothing() -> None:
+    replies = 10_000
+    assert sum(len(told(seed, replies)) for seed in range(12)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("feature", "after", "within"),
+    [
+        ("length", 5.0 + math.log(1.5), 600),
+        ("length", 5.0 - math.log(1.5), 600),
+        ("latency", math.log(1.5), 600),
+        ("declined", 0.15, 500),
+        ("language", 0.3, 400),
+        ("sensitive", 0.4, 400),
+        ("words", 0.1, 600),
+        ("cut", 0.2, 400),
+        ("failed", 0.1, 500),
+    ],
+)
+def test_a_change_is_told_once_and_soon(feature: str, after: float, within: int) -> None:
+    for seed in range(5):
+        found = told(seed, PAST + 5000, PAST + 1000, **{feature: after})
+        assert [change.feature for _, change in found] == [feature]
+        assert PAST + 1000 < found[0][0] <= PAST + 1000 + within
+
+
+def test_what_was_learned_comes_back() -> None:
+    drift = Drift()
+    for number in range(PAST + 100):
+        list(drift.add("chat", "m", dict.fromkeys(FEATURES, 1.0), "en", number * 120.0))
+    again = Drift()
+    again.restore(orjson.loads(orjson.dumps(drift.document())))
+    assert again.document() == drift.document()
+
+
+@pytest.mark.parametrize("broken", [[1], [["a", "b", {}]], [["a", "b", {"since": 0, "batches": 1, "features": {}}]]])
+def test_what_is_no_memory_is_refused(broken: Any) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        Drift().restore(broken)
+
+
+def test_only_so_many_streams_are_watched() -> None:
+    drift = Drift()
+    for number in range(500):
+        list(drift.add("chat", f"model-{number}", dict.fromkeys(FEATURES, 0.0), None, 0.0))
+    assert len(drift.document()) == 32
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The answer to this is that you can not do it with the tools that are in the box.", "en"),
+        ("Das ist nicht der richtige Weg, und wir müssen die Anlage mit einer neuen Pumpe versehen.", "de"),
+        ("Vous pouvez ouvrir le dossier dans les paramètres, et ce sont des fichiers pour la mise à jour.", "fr"),
+        ("Las opciones que están en el menú son para los usuarios del sistema, como se ve.", "es"),
+        ("Het antwoord is dat je de sleutel niet met het slot kunt openen voor een test.", "nl"),
+        ("Это невозможно сделать таким образом", "cyrillic"),
+        ("この問題の答えはここにあります", "japanese"),
+        ("答案在这里", "han"),
+        ("x = 1", None),
+        ("", None),
+        ("qwx zzk plorf gnarf blim trosk wibb fnord kree", "other"),
+    ],
+)
+def test_languages(text: str, expected: str | None) -> None:
+    assert language(text) == expected
+
+
+def test_declining() -> None:
+    assert refuses("I'm sorry, but I can't help with that.")
+    assert refuses("Tut mir leid, dabei kann ich Ihnen nicht helfen.")
+    assert not refuses("The customer says that the pump can help.")
+    assert not refuses("Hello! " * 100 + "I'm sorry, but no")
