@@ -1,4 +1,5 @@
-"""Why a pod's weights did not come: read from the pods of a model server that is not ready, and from no others.
+"""Why a pod's weights did not come, or its backend can't be used: read from pods of those workloads that are not ready,
+and from no others.
 
 Pods are not watched: that would keep every pod of every zone in memory to learn of the few that fail.
 """
@@ -37,30 +38,43 @@ class _Told(BaseModel):
 
 async def look_for_endings(deployment: LLMDeployment, cluster: Cluster, observed: Observed, outcome: Outcome) -> None:
     """Put what has ended into the outcome. Not knowing it spoils nothing else."""
-    namespace = names.namespace(deployment.name, Component.INFERENCE.zone)
-    server = observed.get(("StatefulSet", namespace, str(Component.INFERENCE)))
-    if deployment.spec.inference.model is None or server is None or _all_ready(server):
-        return
-    labels = names.pod_selector(deployment.name, Component.INFERENCE)
-    selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
-    try:
-        pods, _ = await cluster.list(POD, selector, namespace)
-    except errors.ApiError as error:
-        log.warning("pods can't be read", deployment=deployment.name, error=error.message)
-    else:
-        outcome.endings = list(endings(pods))
-    due = outcome.recheck_after
-    outcome.recheck_after = _CHECK_SECONDS if due is None else min(due, _CHECK_SECONDS)
+    for component in _telling(deployment):
+        namespace = names.namespace(deployment.name, component.zone)
+        server = observed.get(("StatefulSet", namespace, str(component)))
+        if server is None or _all_ready(server):
+            continue
+        labels = names.workload_selector(deployment.name, component)
+        selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+        try:
+            pods, _ = await cluster.list(POD, selector, namespace)
+        except errors.ApiError as error:
+            log.warning("pods can't be read", deployment=deployment.name, error=error.message)
+        else:
+            outcome.endings += endings(pods)
+        outcome.recheck_in(_CHECK_SECONDS)
+
+
+def _telling(deployment: LLMDeployment) -> Iterator[Component]:
+    """Components whose pods say why they do not start."""
+    if deployment.spec.inference.model:
+        yield Component.INFERENCE
+    yield from (component for component, store in deployment.spec.storage.by_component().items() if store.backend)
 
 
 def endings(pods: list[Object]) -> Iterator[Ending]:
-    """How fetch ended in each of these pods, where it failed and has not succeeded since."""
+    """How fetch, or a store, ended in each of these pods, where it failed and has not succeeded since."""
     for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])):
-        for container in (pod.get("status") or {}).get("initContainerStatuses") or ():
+        name, status = str(pod["metadata"]["name"]), pod.get("status") or {}
+        for container in status.get("initContainerStatuses") or ():
             if container.get("name") == names.FETCH:
                 last = _last_ending(container)
                 if last and last.get("exitCode"):
-                    yield _ending(str(pod["metadata"]["name"]), last)
+                    yield _ending(name, last)
+        for container in status.get("containerStatuses") or ():
+            if container.get("name") == names.STORE and "running" not in (container.get("state") or {}):
+                last = _last_ending(container)
+                if last and last.get("exitCode"):
+                    yield Ending(name, "BackendUnusable", _said(last), names.STORE)
 
 
 def _last_ending(container: Object) -> Object | None:
@@ -79,6 +93,12 @@ def _ending(pod: str, ended: Object) -> Ending:
         why = f"exit code {ended['exitCode']}, {ended.get('reason') or 'no reason'}"
         return Ending(pod, "FetchFailed", f"fetch ended without a message ({why})")
     return Ending(pod, told.reason, _UNPRINTABLE.sub(" ", told.message).strip())
+
+
+def _said(ended: Object) -> str:
+    """The last line of a store's log, which the script writes that starts it (render/backend.py)."""
+    lines = str(ended.get("message") or "").strip().splitlines()
+    return _UNPRINTABLE.sub(" ", lines[-1]).strip()[:1024] if lines else f"it ended with code {ended['exitCode']}"
 
 
 def _all_ready(server: Object) -> bool:

@@ -20,9 +20,12 @@ _MAX_NOTE = 1024
 _MAX_REPAIRS = 5
 _ACTIONABLE = {
     "CertManagerMissing",
+    "FlowBlocked",
     "ForeignPolicies",
     "JwksUnusable",
     "NamespaceMissing",
+    "NoAnswer",
+    "NotEnforced",
     "StorageClassNotFound",
     "WaitingForProof",
 }

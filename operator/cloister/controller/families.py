@@ -6,9 +6,11 @@ from typing import Any
 
 from cloister import names
 from cloister.controller import conditions
+from cloister.controller.holds import PROOF
 from cloister.controller.outcome import Outcome, Result, State, describe
 from cloister.controls import Family
 from cloister.names import Key, key
+from cloister.render.phases import is_canary
 from cloister.spec import LLMDeployment
 
 Object = dict[str, Any]
@@ -94,7 +96,7 @@ def _storage(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome
         or (obj["kind"] in ("Service", "StatefulSet") and obj["metadata"]["labels"][names.LABEL_ZONE] == "storage")
     ]
     return _unless(outcome, storage) or Verdict(
-        "True", "Separated", "three stores, each with its own volume, identity, policy and keys"
+        "True", "Separated", "three stores, each with its own place, identity, policy and keys"
     )
 
 
@@ -147,29 +149,33 @@ def _audit(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, 
 
 
 def _proof(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
-    if deployment.spec.excused("ZT-17"):
-        return Verdict("Unknown", "Excepted", "workloads start without proof, by the exception for ZT-17")
-    return Verdict("Unknown", "NoCanary", "this version has no canary that could prove isolation")
+    """What canaries have found. Under an exception nobody asks them, but what they once refuted stays refuted."""
+    found = outcome.standing
+    if deployment.spec.excused(PROOF) and found.status == "Unknown":
+        return Verdict("Unknown", "Excepted", f"workloads start without proof, by the exception for {PROOF}")
+    return Verdict(found.status, found.reason, found.message)
 
 
 def _workloads(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
-    workloads = [key(obj) for obj in rendered if obj["kind"] in ("StatefulSet", "Job", "CronJob")]
+    workloads = [
+        key(obj) for obj in rendered if obj["kind"] in ("StatefulSet", "Job", "CronJob") and not is_canary(obj)
+    ]
     pending = [what for found in workloads for what in _pods(found, live(found))]
     return (
         _unless(outcome, workloads)
-        or _weights(outcome)
+        or _ended(outcome)
         or (Verdict("False", "PodsNotReady", _list(pending)) if pending else None)
         or Verdict("True", "Running", "every workload runs")
     )
 
 
-def _weights(outcome: Outcome) -> Verdict | None:
-    """False where fetch has refused the weights: nobody serves others instead."""
+def _ended(outcome: Outcome) -> Verdict | None:
+    """False where fetch has refused the weights: nobody serves others instead. Or where a backend can't be used."""
     if not outcome.endings:
         return None
     first, *others = outcome.endings
     more = f" (and {len(others)} more pods)" if others else ""
-    return Verdict("False", first.reason, f"{first.pod}: fetch: {first.message}{more}")
+    return Verdict("False", first.reason, f"{first.pod}: {first.container}: {first.message}{more}")
 
 
 FAMILIES: dict[Family, Judge] = {

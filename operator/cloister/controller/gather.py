@@ -13,30 +13,29 @@ from cloister.controller.holds import receivers
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import Obstacle, Outcome
 from cloister.controller.people import People
+from cloister.controller.rulesets import RuleSets
 from cloister.controls import Family
-from cloister.facts import Facts
+from cloister.facts import CanaryRun, Facts
 from cloister.flows import components, outside
 from cloister.spec import LLMDeployment
+from cloister.storageclass import encrypts, is_default
 from cloister.zones import Component, Zone
 
 CA_GENERATION = 1
-_DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-_ENCRYPTED_CLASS = f"{names.GROUP}/encrypted"
-_ENCRYPTION_PARAMETERS = ("encrypted", "kmsKeyId", "disk-encryption-kms-key", "diskEncryptionSetID", "secure")
-"""Parameters by which common CSI drivers (EBS, GCE PD, Azure Disk, Longhorn, Portworx) are told to encrypt."""
 
 
 class Gatherer:
-    """Collects facts from the cache, and from what is followed for people."""
+    """Collects facts from the cache, and from what is followed for people and rules."""
 
-    def __init__(self, observed: Observed, people: People, cert_manager_namespace: str) -> None:
+    def __init__(self, observed: Observed, people: People, rule_sets: RuleSets, cert_manager_namespace: str) -> None:
         self._observed = observed
         self._people = people
+        self._rule_sets = rule_sets
         self._cert_manager_namespace = cert_manager_namespace
         self._trust_bundles: dict[str, str] = {}
         """Deployment uid -> the last that was known: what runs stays as it is while cert-manager is away."""
 
-    async def facts(self, deployment: LLMDeployment, outcome: Outcome) -> Facts:
+    async def facts(self, deployment: LLMDeployment, run: CanaryRun | None, outcome: Outcome) -> Facts:
         """The facts, as far as they are known; what is wrong with their sources goes into the outcome."""
         trust_bundle = self._trust_bundle(deployment) or self._trust_bundles.get(deployment.uid)
         if trust_bundle:
@@ -58,6 +57,8 @@ class Gatherer:
             cluster_ips=self.cluster_ips(deployment),
             jwks=keys,
             revocations=revocations,
+            canary=run,
+            injection_rules=await self._rule_sets.facts(deployment, outcome),
         )
 
     def forget(self, uid: str) -> None:
@@ -116,9 +117,11 @@ class Gatherer:
 
     def _storage_classes(self, deployment: LLMDeployment, outcome: Outcome) -> Iterator[Obstacle]:
         classes = self._observed.of_kind("StorageClass")
-        default = next((name for name in sorted(classes) if _is_default(classes[name])), None)
+        default = next((name for name in sorted(classes) if is_default(classes[name])), None)
         there = ", ".join(sorted(classes)) or "none"
         for component, store in deployment.spec.storage.by_component().items():
+            if store.backend and component is not Component.INTERACTION_LOGS:
+                continue  # of the logs' class are the volumes of all auditors
             bound = self._claim_class(deployment, component)
             name = bound or store.storage_class_name or default
             if name is not None and name in classes:
@@ -153,18 +156,6 @@ _CERT_MANAGER_MISSING = Obstacle(
     "cert-manager is not installed: install it (https://cert-manager.io/docs/installation/)."
     " Identities are issued as soon as its CRDs are there; until then nothing is let through",
 )
-
-
-def encrypts(storage_class: Object) -> bool:
-    """Whether a storage class is known to encrypt: by its driver's parameters, or by an administrator's annotation."""
-    if storage_class["metadata"].get("annotations", {}).get(_ENCRYPTED_CLASS) == "true":
-        return True
-    parameters = storage_class.get("parameters") or {}
-    return any(str(parameters.get(name, "false")).lower() not in ("false", "") for name in _ENCRYPTION_PARAMETERS)
-
-
-def _is_default(storage_class: Object) -> bool:
-    return bool(storage_class["metadata"].get("annotations", {}).get(_DEFAULT_CLASS) == "true")
 
 
 def _made_for(request: Object, certificate: Object) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cloister import names
+from cloister.canaries import posts
 from cloister.controller.conditions import is_ready
 from cloister.controller.observed import Object
 from cloister.controller.outcome import PROOF_AWAITED, Outcome, Result, State, describe
@@ -50,6 +51,8 @@ def hold(
     list_of_revoked = obj["kind"] == "ConfigMap" and obj["metadata"]["name"] == names.REVOCATIONS
     if at > Phase.DENY and (broken := _broken_foundation(outcome)):
         return Hold("PoliciesFirst", f"waits for {broken}", creation_only=list_of_revoked)
+    if at is Phase.PROOF:
+        return _canary(deployment, obj, facts)
     if obj["kind"] == "PersistentVolumeClaim" and not outcome.keyrings:
         return Hold(
             "KeysFirst", "waits for the stores' keyrings: a volume never exists before its keys", creation_only=True
@@ -98,13 +101,22 @@ def _workload(
         stores = _not_in_force(outcome, lambda found: found[0] == "StatefulSet" and found[1].endswith("-storage"))
         if stores:
             return Hold("StoresFirst", f"waits for {stores}", creation_only=True)
-        if not deployment.spec.excused(PROOF):
+        if not deployment.spec.excused(PROOF) and not outcome.standing.proved:
             return Hold(
                 PROOF_AWAITED,
-                "waits for proof that its zone is isolated. This version has no canary that could give it: add an"
-                f" exception for {PROOF} to spec.exceptions to start without proof",
+                f"waits for proof that its zone is isolated ({outcome.standing.message}). An exception for {PROOF} in"
+                " spec.exceptions would start it without proof",
                 creation_only=True,
             )
+    return None
+
+
+def _canary(deployment: LLMDeployment, obj: Object, facts: Facts) -> Hold | None:
+    """What tries is made when everything listens: before, silence would say nothing."""
+    listening = facts.canary.listeners if facts.canary else {}
+    waits = [post.name for post in posts(deployment) if post.name not in listening]
+    if obj["metadata"]["labels"][names.LABEL_ROLE] == names.PROBER and waits:
+        return Hold("ListenersFirst", f"waits for the canary that listens for {waits[0]}")
     return None
 
 

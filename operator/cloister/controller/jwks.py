@@ -54,6 +54,8 @@ def _complaint(keys: list[dict[str, Any]], usable: int) -> str | None:
             return f"keys[{index}] is symmetric, so whoever checks signatures could forge them: publish RSA or EC keys"
         if "d" in key:
             return f"keys[{index}] is a private key: replace it at the identity provider, and publish public keys only"
+        if key.get("crv") == "Ed25519" and key.get("alg") == "Ed25519":
+            return f'keys[{index}] has the alg "Ed25519", which gates do not know: issue tokens and keys as "EdDSA"'
     if not keys:
         return "lists no key, so nobody is admitted"
     if not usable:

@@ -152,10 +152,11 @@ class Keyrings:
         try:
             return await self._cluster.get("Secret", name, namespace)
         except errors.NotFoundError:
-            if await self._volume_exists(namespace, store):
+            if claim := await self._claim(deployment, store):
                 message = (
-                    f"{describe(found)} is gone while its volume is there: without it the data can't be read, and a new"
-                    " one would not open it. Restore the Secret from a backup, or delete the volume to start empty"
+                    f"{describe(found)} is gone while the store has data: without it the data can't be read, and a new"
+                    f" one would not open it. Restore the Secret from a backup, or delete claim {claim} and the data to"
+                    " start empty"
                 )
                 outcome.obstacles.append(Obstacle(Family.ENCRYPTED_AT_REST, "KeyringLost", message, stalled=True))
                 return None
@@ -170,13 +171,16 @@ class Keyrings:
         log.info("keyring created", deployment=deployment.name, secret=describe(found))
         return made
 
-    async def _volume_exists(self, namespace: str, store: Component) -> bool:
-        """Asked live: a keyring made beside a volume that the cache does not know yet would be the wrong one."""
+    async def _claim(self, deployment: LLMDeployment, store: Component) -> str | None:
+        """The claim of a store that has had keys: that of its volume, or, with a backend, of its records. Asked live: a
+        keyring made beside a volume that the cache does not know yet would be the wrong one."""
+        namespace = names.namespace(deployment.name, Zone.STORAGE)
+        name = f"journal-{store}-0" if deployment.spec.storage.by_component()[store].backend else str(store)
         try:
-            await self._cluster.get("PersistentVolumeClaim", str(store), namespace)
+            await self._cluster.get("PersistentVolumeClaim", name, namespace)
         except errors.NotFoundError:
-            return False
-        return True
+            return None
+        return f"{namespace}/{name}"
 
 
 def _key(secret: Object) -> Key:

@@ -73,11 +73,13 @@ SECRET = Resource("v1", "Secret", "secrets")
 """Read and created by name alone; never listed, never watched."""
 POD = Resource("v1", "Pod", "pods")
 """Read while a model server is not ready, and by name for what a keeper reports; never watched."""
+ENDPOINT_SLICE = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+"""Read by name: the API server's own."""
 EVENT = Resource("events.k8s.io/v1", "Event", "events")
 
 BY_KIND = {
     resource.kind: resource
-    for resource in (*OWNED, DEPLOYMENT, CERTIFICATE_REQUEST, STORAGE_CLASS, CRD, SECRET, POD, EVENT)
+    for resource in (*OWNED, DEPLOYMENT, CERTIFICATE_REQUEST, STORAGE_CLASS, CRD, SECRET, POD, ENDPOINT_SLICE, EVENT)
 }
 
 CERT_MANAGER_CRDS = frozenset(

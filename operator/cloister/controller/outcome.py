@@ -3,9 +3,12 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from cloister import names
+from cloister.controller.proof import Standing
 from cloister.controller.rotation import KeyringState
 from cloister.controls import Family
 from cloister.names import Key
+from cloister.spec.status import IsolationStatus
 
 
 def describe(found: Key) -> str:
@@ -71,11 +74,12 @@ class Repair:
 
 @dataclass(frozen=True)
 class Ending:
-    """A pod whose weights did not come."""
+    """A pod whose weights did not come, or whose backend can't be used."""
 
     pod: str
     reason: str
     message: str
+    container: str = names.FETCH
 
 
 @dataclass
@@ -96,9 +100,17 @@ class Outcome:
     storage_classes: dict[str, bool] = field(default_factory=dict)
     """Storage class of each claim -> whether it is known to encrypt."""
     endings: list[Ending] = field(default_factory=list)
-    """Pods whose weights did not come."""
+    """Pods whose weights did not come, or whose backend can't be used."""
+    isolation: IsolationStatus | None = None
+    """What canaries have told."""
+    standing: Standing = field(default_factory=Standing)
+    """What may be said of isolation."""
     recheck_after: float | None = None
     """Seconds after which something that is not watched must be looked at again."""
+
+    def recheck_in(self, seconds: float) -> None:
+        """Have something that is not watched looked at after so long at the latest."""
+        self.recheck_after = seconds if self.recheck_after is None else min(self.recheck_after, seconds)
 
     def hindrances(self) -> frozenset[str]:
         """Everything that is in the way, to tell when that changes."""

@@ -18,17 +18,19 @@ from cloister.controller.keyrings import Keyrings
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import Obstacle, Outcome, Result, State, describe
 from cloister.controller.people import People
+from cloister.controller.prover import Prover
 from cloister.controller.reporter import Reporter
+from cloister.controller.rulesets import RuleSets
 from cloister.controller.status import View
 from cloister.controls import Family
 from cloister.facts import Facts, Settings
-from cloister.flows import outside
+from cloister.flows import flows
 from cloister.names import key
 from cloister.render import render
 from cloister.render.namespaces import namespaces
 from cloister.render.phases import Phase
 from cloister.spec import LLMDeployment, SpecError, parse
-from cloister.zones import Zone
+from cloister.zones import PLACES, Zone
 
 log = structlog.get_logger(__name__)
 
@@ -49,12 +51,22 @@ class RetryError(Exception):
 class Reconciler:
     """Holds what passes share. Any number of passes may run at once, each over another deployment."""
 
-    def __init__(self, cluster: Cluster, observed: Observed, people: People, settings: Settings) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        observed: Observed,
+        people: People,
+        rule_sets: RuleSets,
+        prover: Prover,
+        settings: Settings,
+    ) -> None:
         self._cluster = cluster
         self._observed = observed
         self._people = people
+        self._prover = prover
+        self._rule_sets = rule_sets
         self._settings = settings
-        self._gatherer = Gatherer(observed, people, settings.cert_manager_namespace)
+        self._gatherer = Gatherer(observed, people, rule_sets, settings.cert_manager_namespace)
         self._ensurer = Ensurer(cluster, observed)
         self._keyrings = Keyrings(cluster)
         self._reporter = Reporter(cluster, observed)
@@ -77,7 +89,8 @@ class Reconciler:
             deployment = self._declared(raw, outcome)
             rendered: list[Object] = []
             if deployment and not await self._refused(deployment, outcome):
-                facts = await self._gatherer.facts(deployment, outcome)
+                run = await self._prover.look(deployment, raw, outcome)
+                facts = await self._gatherer.facts(deployment, run, outcome)
                 rendered = self._render(deployment, facts)
                 await self._enforce(deployment, raw, facts, rendered, outcome)
                 await self._prune(deployment, rendered, outcome)
@@ -117,10 +130,11 @@ class Reconciler:
         return self._valid.get(uid)
 
     def _client_in_zone(self, deployment: LLMDeployment) -> tuple[str, str] | None:
-        for peer in outside(deployment):
+        for peer in (flow.source for flow in flows(deployment) if flow.source.component is None):
             if self._is_zone(deployment, peer.namespace):
+                who = f"service account {peer.service_account!r}" if peer.identity else "a scraper"
                 return "ClientInZone", (
-                    f"namespace {peer.namespace!r} of service account {peer.service_account!r} is a zone, and machines"
+                    f"namespace {peer.namespace!r} of {who} is a zone, and machines"
                     " outside the zones must live outside them: declare another namespace"
                 )
         return None
@@ -138,7 +152,7 @@ class Reconciler:
     def _is_zone(self, deployment: LLMDeployment, namespace: str) -> bool:
         live = self._observed.get(("Namespace", "", namespace))
         labelled = live is not None and names.LABEL_ZONE in live["metadata"].get("labels", {})
-        return labelled or namespace in {names.namespace(deployment.name, zone) for zone in Zone}
+        return labelled or namespace in {names.namespace(deployment.name, place) for place in PLACES}
 
     async def _namespace_conflict(self, deployment: LLMDeployment, obj: Object) -> list[Obstacle]:
         """Asked of the API server itself unless the cache knows: a zone is never built inside somebody's namespace."""
@@ -251,6 +265,8 @@ class Reconciler:
         self._ensurer.forget(uid)
         self._gatherer.forget(uid)
         self._people.forget(name)
+        self._prover.forget(uid)
+        self._rule_sets.forget(name)
         self._keyrings.forget(uid)
         self._reporter.forget(uid)
         self.awaited.pop(name, None)

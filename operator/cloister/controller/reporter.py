@@ -89,10 +89,10 @@ def _done(told: _Told, news: _Told) -> bool:
 
 
 def _urgent(before: Object, after: Object) -> bool:
-    """A first word, a new generation, bad news, and the end of a stall are told at once."""
+    """A first word, a new generation, bad news, what canaries tell, and the end of a stall are told at once."""
     if before.get("observedGeneration") != after["observedGeneration"]:
         return True
-    if before.get("phase") != after["phase"]:
+    if before.get("phase") != after["phase"] or before.get("isolation") != after.get("isolation"):
         return True
     for condition in after["conditions"]:
         old = conditions.find({"status": before}, condition["type"])

@@ -39,11 +39,12 @@ def state(store: Component, keys: Keyring) -> KeyringState:
 
 
 def due(deployment: LLMDeployment, annotations: Mapping[str, str], known: KeyringState, now: datetime) -> float | None:
-    """Seconds until a new key is due (0: now); None where nobody wants one."""
-    if known.created is None:
+    """Seconds until a new key is due (0: now); None where nobody wants one, or objects can't be moved to it."""
+    store = deployment.spec.storage.by_component()[known.store]
+    if known.created is None or store.backend:
         return None
     times = []
-    encryption = deployment.spec.storage.by_component()[known.store].encryption
+    encryption = store.encryption
     if encryption and encryption.rotate_every:
         times.append(known.created + timedelta(seconds=seconds(encryption.rotate_every)))
     asked = requested(annotations, known.store)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import kopf
@@ -17,8 +18,11 @@ from cloister.controller import errors, handlers, health, leader, metrics
 from cloister.controller.cluster import Cluster
 from cloister.controller.observed import Observed
 from cloister.controller.people import People
+from cloister.controller.prover import Prover
 from cloister.controller.reconcile import Reconciler
+from cloister.controller.rulesets import RuleSets
 from cloister.controller.settings import Settings
+from cloister.controller.surroundings import Surroundings
 from cloister.controller.world import World
 
 log = structlog.get_logger(__name__)
@@ -41,8 +45,13 @@ async def _main(settings: Settings) -> int:
     cluster = await Cluster.connect()
     observed = Observed()
     people = People(cluster, observed, settings.trust(_api_server(cluster)), settings.issuer_refresh_seconds)
-    world = World(cluster, observed, Reconciler(cluster, observed, people, settings.for_rendering()))
+    rule_sets = RuleSets(cluster, observed)
+    surroundings = Surroundings.found(settings.canary_internet)
+    prover = Prover(cluster, observed, surroundings, timedelta(seconds=settings.canary_interval_seconds))
+    reconciler = Reconciler(cluster, observed, people, rule_sets, prover, settings.for_rendering())
+    world = World(cluster, observed, reconciler)
     people.wakes(world.wake)
+    rule_sets.wakes(world.wake)
     metrics_server, metrics_thread = start_http_server(settings.metrics_port)
     tasks: list[asyncio.Task[None]] = []
     probes = await health.serve(
@@ -67,6 +76,7 @@ async def _main(settings: Settings) -> int:
         metrics_server.shutdown()
         metrics_thread.join()
         await people.close()
+        await rule_sets.close()
         await cluster.close()
 
 
@@ -121,6 +131,8 @@ async def _watch(world: World, stop: asyncio.Event, stopping: asyncio.Event) -> 
         settings=handlers.settings(),
         clusterwide=True,
         standalone=True,
+        # Unused without peering; left out, kopf would look up the user's name, and a container's user has none.
+        identity="cloister",  # type: ignore[arg-type] # a str, by a name that kopf does not export
         stop_flag=stop,
     )
     # kopf has just taken the signals for itself; it would end before the work does.

@@ -39,6 +39,11 @@ class Settings(BaseSettings):
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8081
 
+    canary_interval_seconds: Annotated[float, Field(ge=10)] = 3600.0
+    """How often canaries prove again that nothing but the flow table passes."""
+    canary_internet: Annotated[str, Field(pattern=r"^(([0-9.]+|\[[0-9a-f:]+\]):[0-9]{1,5})?$")] = "1.1.1.1:443"
+    """An address outside the cluster that they must not reach; empty: none is tried."""
+
     issuer_refresh_seconds: Annotated[float, Field(ge=1)] = 300.0
     """How often an identity provider's keys are fetched again. Until then a withdrawn key stays in force."""
     issuer_ca_bundle: Path | None = None

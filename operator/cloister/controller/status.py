@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from cloister import names
-from cloister.controller import conditions
+from cloister.controller import conditions, proof
 from cloister.controller.families import FAMILIES, Verdict
 from cloister.controller.outcome import PROOF_AWAITED, Outcome, State
 from cloister.controller.rotation import KeyringState
@@ -18,6 +18,7 @@ from cloister.controls import CONTROLS, Family
 from cloister.flows import components, peer
 from cloister.names import Key, key
 from cloister.spec import LLMDeployment
+from cloister.spec.fields import InputVerdict
 from cloister.zones import GATE_PORT, Zone
 
 Object = dict[str, Any]
@@ -48,7 +49,10 @@ class View:
 
     def settled(self) -> bool:
         """Whether the operator has done all that it can do for now, and cert-manager too."""
-        written = all(result.in_force or result.reason == PROOF_AWAITED for result in self.outcome.results.values())
+        written = all(
+            result.in_force or result.reason in (PROOF_AWAITED, "ListenersFirst")
+            for result in self.outcome.results.values()
+        )
         certificates = (key(obj) for obj in self.rendered if obj["kind"] == "Certificate")
         issued = all(conditions.is_ready(self.live(found) or {}) for found in certificates)
         return bool(self.rendered) and written and issued
@@ -80,6 +84,10 @@ def build(view: View) -> Object:
         status["keyrings"] = [_keyring(one) for one in view.outcome.keyring_states]
     else:
         status |= _kept(view, "keyrings")
+    if view.outcome.isolation is None:
+        status |= _kept(view, "isolation")
+    elif known := proof.as_status(view.outcome.isolation):
+        status["isolation"] = known
     drift = _last_drift(view)
     return status | ({"lastDrift": drift} if drift else {})
 
@@ -187,10 +195,19 @@ def _controls(view: View, verdicts: dict[str, Verdict]) -> list[Object]:
         status = verdicts[control.condition].status
         if view.deployment and view.deployment.spec.excused(control.id):
             status = "Excepted"
-        elif not control.enforced and status == "True":
+        elif status == "True" and (not control.enforced or control.id in _switched_off(view.deployment)):
             status = "Unknown"
         lines.append({"id": control.id, "status": status, "condition": control.condition.value})
     return lines
+
+
+def _switched_off(deployment: LLMDeployment | None) -> frozenset[str]:
+    """Controls of which the resource itself has turned a part off."""
+    if deployment is None:
+        return frozenset()
+    guard = deployment.spec.inference.guard
+    inputs = (guard.prompt_injection, guard.request_schema)
+    return frozenset({"ZT-20"} if InputVerdict.OFF in inputs else ())
 
 
 def _details(view: View) -> Object:

@@ -46,13 +46,24 @@ def bare_world(start_control_plane: Callable[[], ControlPlane], tmp_path_factory
     return World.of(plane, tmp_path_factory.mktemp("tester"))
 
 
+@pytest.fixture(scope="module")
+def without_operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A cluster of a module's own, with all that a deployment needs but an operator."""
+    with ControlPlane.start(tmp_path_factory.mktemp("own")) as plane:
+        plane.install_cert_manager()
+        plane.create_storage_class()
+        install_chart(plane, UNGUARDED)
+        plane.kubectl.apply(surroundings())
+        yield World.of(plane, tmp_path_factory.mktemp("tester"))
+
+
 @pytest.fixture
-def own_world(bare_world: World) -> World:
-    """A cluster of its own, with all that a deployment needs but an operator."""
-    bare_world.plane.install_cert_manager()
-    bare_world.plane.create_storage_class()
-    bare_world.plane.kubectl.apply(surroundings())
-    return bare_world
+def own_world(without_operator: World) -> Iterator[World]:
+    """That cluster, for a test that starts operators itself; whatever becomes of it, none is left running."""
+    yield without_operator
+    for name in without_operator.plane.running():
+        if name.startswith("operator"):
+            stop_operator(without_operator.plane, name)
 
 
 @pytest.fixture

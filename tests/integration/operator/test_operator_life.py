@@ -7,6 +7,7 @@ from cloister.controller.kinds import POD
 from cloister.facts import Facts, Settings
 from cloister.render import render
 from cloister.spec import parse
+from cloister.zones import PLACES
 from tests.integration.operator.world import Object, World, full, minimal, until
 
 
@@ -38,8 +39,9 @@ def test_deny_is_the_first_thing_in_a_zone_and_workloads_are_the_last(world: Wor
     name = world.converge(full("ordered"))
     kinds = [event["objectRef"]["resource"] for event in world.operator_writes(start, name)]
     names_in_order = [event["objectRef"].get("name") for event in world.operator_writes(start, name)]
-    assert set(kinds[:3]) == {"namespaces"}
-    assert names_in_order[3:9].count("deny-all") == 3
+    places = len(PLACES)
+    assert set(kinds[:places]) == {"namespaces"}
+    assert names_in_order[places : 2 * places] == ["deny-all"] * places
     first_workload = min(index for index, kind in enumerate(kinds) if kind in ("statefulsets", "cronjobs", "jobs"))
     others = ("networkpolicies", "resourcequotas", "serviceaccounts", "configmaps", "secrets", "persistentvolumeclaims")
     assert max(index for index, kind in enumerate(kinds) if kind in others) < first_workload

@@ -78,7 +78,7 @@ def test_two_operators_have_one_leader(own_world: World, end: signal.Signals) ->
     first = until(lambda: holder(own_world), "one leads")
     start_operator(plane, kubeconfig, "operator-b")
     start = own_world.mark()
-    name = own_world.converge(minimal("led"))
+    name = own_world.converge(minimal(f"led-{end.name.lower()}"))
     assert holder(own_world) == first
     # Everything was created once: a second writer would have applied again.
     created = [e["objectRef"] for e in own_world.operator_writes(start, name) if e["responseStatus"]["code"] == 201]
@@ -95,6 +95,7 @@ def test_two_operators_have_one_leader(own_world: World, end: signal.Signals) ->
 
 
 def test_a_leader_that_loses_its_lease_ends(own_world: World) -> None:
+    """Last: the thief keeps it."""
     plane = own_world.plane
     start_operator(plane, operator_kubeconfig(plane))
     until(lambda: holder(own_world), "it leads")

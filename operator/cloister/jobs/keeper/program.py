@@ -8,6 +8,7 @@ from pathlib import Path
 import structlog
 
 from cloister import keyring
+from cloister.jobs.keeper.bucket import Bucket
 from cloister.jobs.keeper.rclone import Rclone, RcloneError
 from cloister.jobs.keeper.retention import remove_expired
 from cloister.jobs.keeper.rotation import Rotation, remove_leftovers, unknown_keys
@@ -17,6 +18,8 @@ from cloister.sidecar import RCLONE_CONF, Keeper, KeeperReport
 _LOOK_SECONDS = 1.0
 """How often it looks whether the keyring has changed; the kubelet takes up to two minutes to bring a change."""
 _RETRY_SECONDS = 5.0
+_BUCKET_SECONDS = 3600.0
+"""How often it looks whether an old key's objects are gone from a backend: each look lists all of them."""
 _RETENTION_SECONDS = 3600.0
 _LEFTOVER_SECONDS = 86400.0
 _LEFTOVER_AGE = "48h"
@@ -35,6 +38,7 @@ class Program:
         self._reported = Path(config.keys) / "reported.json"
         self._rclone = Rclone(Path(config.control))
         self._rotation = Rotation(self._rclone, self._volume)
+        self._bucket = Bucket(self._rclone) if config.backend else None
         self._ended = threading.Event()
         self._due: dict[str, float] = {}
         self._fault = ""
@@ -43,7 +47,8 @@ class Program:
         """Go on until told to end, or until there is something to report: then it ends, with a termination message."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._ended.set())
-        self._rotation.recover()  # before rclone gets a configuration, and serves
+        if not self._bucket:
+            self._rotation.recover()  # before rclone gets a configuration, and serves
         while not self._ended.is_set():
             if self._round():
                 return 0
@@ -70,9 +75,10 @@ class Program:
 
     def _configure(self, keys: Keyring) -> None:
         """Have rclone serve what the keyring says; never a part of what is there as if it were all."""
-        if unknown := unknown_keys(self._volume, keys):
+        # Of a backend rclone's own container makes sure, since it alone has the credentials.
+        if not self._bucket and (unknown := unknown_keys(self._volume, keys)):
             raise KeyringError(f"objects lie under keys that the keyring does not have: {unknown}. Restore it")
-        wanted = keyring.rclone_conf(keys, self._config.data)
+        wanted = keyring.rclone_conf(keys, self._config.backend or self._config.data)
         if not self._conf.exists() or self._conf.read_text() != wanted:
             draft = self._conf.with_suffix(".draft")
             draft.touch(mode=0o600)
@@ -86,16 +92,20 @@ class Program:
     def _retain(self, keys: Keyring) -> None:
         if self._config.retention_seconds is None or not self._every("retention", _RETENTION_SECONDS):
             return
+        if self._bucket:
+            self._bucket.remove_expired(keys, self._config.retention_seconds)
+            return
         before = time.time() - self._config.retention_seconds
         if removed := remove_expired(self._volume, [key.id for key in keys.keys], before):
             self._rclone.forget_everything()
             log.info("removed after their retention", objects=removed)
 
     def _rotate(self, keys: Keyring) -> bool:
-        """Move everything under the current key. Report once, when under some old key nothing is left."""
-        if not keys.old or not self._every("rotation", _RETRY_SECONDS):
+        """Move everything under the current key, where it can be moved. Report once, when under some old key nothing
+        is left."""
+        if not keys.old or not self._every("rotation", _BUCKET_SECONDS if self._bucket else _RETRY_SECONDS):
             return False
-        emptied = tuple(sorted(old for old in keys.old if self._rotation.run(old, keys.current)))
+        emptied = tuple(sorted(old for old in keys.old if self._emptied(old, keys.current)))
         report = KeeperReport(store=self._config.store, current=keys.current, emptied=emptied).model_dump_json()
         if not emptied or (self._reported.exists() and self._reported.read_text() == report):
             return False
@@ -103,6 +113,9 @@ class Program:
         self._reported.write_text(report)
         log.info("nothing lies under old keys", current=keys.current, emptied=emptied)
         return True
+
+    def _emptied(self, old: int, current: int) -> bool:
+        return self._bucket.emptied(old) if self._bucket else self._rotation.run(old, current)
 
     def _every(self, what: str, seconds: float) -> bool:
         now = time.monotonic()

@@ -15,6 +15,7 @@ import structlog
 from cloister import keyring
 from cloister.jobs.keeper.move import Move
 from cloister.jobs.keeper.rclone import Rclone, RcloneAwayError, RcloneError
+from cloister.sidecar import BACKEND_MARK
 
 TEMPORARY = ".rclone_temp_"
 """What `serve s3` calls an upload that is not complete; it lists none of them."""
@@ -144,6 +145,6 @@ def unknown_keys(volume: Path, keys: keyring.Keyring) -> list[int]:
 
 def remove_leftovers(rclone: Rclone, keys: keyring.Keyring, age: str) -> None:
     """Remove copies and uploads that nobody finished, once they are that old (rclone's notation)."""
-    rules = {"IncludeRule": [f"{TEMPORARY}*"], "MinAge": age}
+    rules = {"FilterRule": [f"- {BACKEND_MARK}", f"+ {TEMPORARY}*", "- *"], "MinAge": age}
     for key in keys.keys:
         rclone.call("operations/delete", fs=f"{keyring.remote(key.id)}:", _filter=rules)

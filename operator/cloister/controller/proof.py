@@ -1,0 +1,179 @@
+"""Pure: when canaries run, and what is said of isolation. What no canary has answered is Unknown."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from cloister import names
+from cloister.controller.findings import Reading
+from cloister.facts import Facts, Settings
+from cloister.render.meta import digest
+from cloister.render.network import allow_flows, deny_all
+from cloister.spec import LLMDeployment
+from cloister.spec.status import AttemptStatus, IsolationStatus, ProofStatus
+
+Object = dict[str, Any]
+
+_RETRY = timedelta(minutes=2)
+"""After how long a run is repeated that was not answered, or that found something wrong."""
+_TOLERANCE = timedelta(minutes=10)
+_MAX_FAILURES = 64
+
+
+Ended = ProofStatus | AttemptStatus
+"""How a run has ended."""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What a run is made for."""
+
+    policies: str
+    """Hash of the policies and flows that it is about."""
+    request: str = ""
+    """Value of the annotation by which somebody has asked for it; empty where nobody has."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What may be said of isolation now: the condition's status, reason and message."""
+
+    status: str = "Unknown"
+    reason: str = "NotTried"
+    message: str = "no canary has tried anything yet"
+
+    @property
+    def proved(self) -> bool:
+        """Whether workloads may be started on the strength of it."""
+        return self.status == "True"
+
+
+def policies_digest(deployment: LLMDeployment, foreign: Iterable[Object]) -> str:
+    """Of all that decides what the network lets through: another value asks for another proof."""
+    own = (*deny_all(deployment, Facts(), Settings()), *allow_flows(deployment, Facts(), Settings()))
+    parts = [[names.key(policy), policy["spec"]] for policy in own]
+    parts += [[names.key(policy), policy.get("spec")] for policy in foreign]
+    return digest(parts)
+
+
+def known(raw: Object) -> IsolationStatus:
+    """What a deployment's status tells of earlier runs; nothing where it can't be read."""
+    try:
+        return IsolationStatus.model_validate((raw.get("status") or {}).get("isolation") or {}, by_alias=True)
+    except ValidationError:
+        return IsolationStatus(proof=None, attempt=None)
+
+
+def unanswered(before: IsolationStatus, cause: Cause) -> bool:
+    """Whether somebody has asked for a run and has got none yet."""
+    return bool(cause.request) and cause.request not in {one.request for one in (before.proof, before.attempt) if one}
+
+
+def due(before: IsolationStatus, cause: Cause, now: datetime, interval: timedelta) -> float:
+    """Seconds until canaries run again; 0 when it is time."""
+    last = before.attempt or before.proof
+    if last is None or last.policies != cause.policies or unanswered(before, cause):
+        return 0.0
+    settled = isinstance(last, ProofStatus) and last.proved
+    again = datetime.fromisoformat(last.time) + (interval if settled else min(interval, _RETRY))
+    return max(0.0, (again - now).total_seconds())
+
+
+def run_id(deployment: LLMDeployment, before: IsolationStatus, cause: Cause) -> str:
+    """The same for the same reason, so that an operator that starts anew goes on with the run that it finds."""
+    done = [[one.run, one.time] for one in (before.proof, before.attempt) if one]
+    return digest([deployment.uid, cause.policies, cause.request, done], 10)
+
+
+def given_up(run: str, message: str, cause: Cause, now: datetime) -> AttemptStatus:
+    """The end of a run that tells nothing."""
+    return AttemptStatus(run=run, time=_time(now), policies=cause.policies, request=cause.request, message=message)
+
+
+def concluded(run: str, found: Reading, cause: Cause, now: datetime) -> Ended:
+    """The end of a run that all canaries have answered. One that can't be measured is no proof, and no refutation."""
+    if found.closed and not found.leaks:
+        message = (
+            f"the canaries' own ground is not open, so that silence proves nothing: {found.closed[0]}. Another policy"
+            " of the cluster closes the namespace that ends in -canary: let canaries through there"
+        )
+        return given_up(run, message, cause, now)
+    failures = _spread([*found.leaks, *found.cut])
+    return ProofStatus(
+        run=run,
+        time=_time(now),
+        policies=cause.policies,
+        request=cause.request,
+        proved=not failures,
+        failures=failures[:_MAX_FAILURES],
+        pairs=tuple(found.pairs),
+    )
+
+
+def _spread(failures: list[str]) -> tuple[str, ...]:
+    """One of each pair of places before more of any: there may be more than status has room for."""
+    turns: Counter[str] = Counter()
+    ordered = []
+    for failure in failures:
+        pair = failure.rpartition(": ")[0].rpartition(":")[0]
+        ordered.append((turns[pair], failure))
+        turns[pair] += 1
+    return tuple(failure for _, failure in sorted(ordered, key=lambda one: one[0]))
+
+
+def after(before: IsolationStatus, ended: Ended) -> IsolationStatus:
+    """What is known when a run has ended: an attempt leaves the last proof as it was."""
+    if isinstance(ended, ProofStatus):
+        return IsolationStatus(proof=ended, attempt=None)
+    return IsolationStatus(proof=before.proof, attempt=ended)
+
+
+def newer(one: IsolationStatus, other: IsolationStatus) -> IsolationStatus:
+    """Of two records of the same deployment's runs the one that tells of more."""
+    return max(
+        one, other, key=lambda known: max((ended.time for ended in (known.proof, known.attempt) if ended), default="")
+    )
+
+
+def as_status(known: IsolationStatus) -> Object:
+    """As it stands in a deployment's status."""
+    return known.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _time(now: datetime) -> str:
+    return f"{now:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def standing(before: IsolationStatus, cause: Cause, now: datetime, interval: timedelta) -> Standing:
+    """What may be said of isolation, from what is known of the last runs."""
+    last, attempt = before.proof, before.attempt
+    unanswered = f". The last run was not answered: {attempt.message}" if attempt else ""
+    if last and last.policies == cause.policies and not last.proved:
+        more = f" (and {len(last.failures) - 1} more)" if len(last.failures) > 1 else ""
+        leaks = any(failure.endswith(("must be blocked", "must be refused")) for failure in last.failures)
+        reason = "NotEnforced" if leaks else "FlowBlocked"
+        return Standing("False", reason, f"tried at {last.time}: {last.failures[0]}{more}{unanswered}")
+    if last is None:
+        if attempt:
+            return Standing("Unknown", "NoAnswer", attempt.message)
+        return Standing("Unknown", "Proving", "canaries are trying what must pass and what must not")
+    if last.policies != cause.policies:
+        changed = "policies or flows have changed since the last proof; canaries are trying them"
+        return Standing("Unknown", "PoliciesChanged", f"{changed}{unanswered}")
+    if now - datetime.fromisoformat(last.time) > 2 * interval + _TOLERANCE:
+        return Standing("Unknown", "Stale", f"the last proof is of {last.time}{unanswered}")
+    passed, blocked = (
+        sum(len(ports.split()) for ports in every)
+        for every in ([pair.passed for pair in last.pairs], [pair.blocked for pair in last.pairs])
+    )
+    places = len({pair.source for pair in last.pairs})
+    return Standing(
+        "True",
+        "Proven",
+        f"tried at {last.time} from {places} places: {passed} connections that must pass did, {blocked} that must not"
+        f" did not{unanswered}",
+    )

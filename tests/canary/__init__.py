@@ -1,0 +1,1 @@
+"""Canaries on a network of this machine's, whose policies a test may break."""

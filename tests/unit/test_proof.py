@@ -1,0 +1,330 @@
+"""When canaries run, what their answers amount to, and what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cloister import names
+from cloister.canaries import posts, probes
+from cloister.controller import findings, proof
+from cloister.controller.proof import Cause
+from cloister.controller.surroundings import Surroundings, nameservers
+from cloister.facts import Beyond, CanaryRun
+from cloister.probing import Answer, Probe, ProberReport, plan_digest
+from cloister.spec.status import AttemptStatus, IsolationStatus, ProofStatus
+from cloister.zones import Component
+from tests.edits import deployment as example
+
+Object = dict[str, Any]
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DEPLOYMENT = example({})
+ADDRESSES = {post.name: f"10.244.0.{number}" for number, post in enumerate(posts(DEPLOYMENT), 1)}
+RUN = CanaryRun(
+    "0123456789", ADDRESSES, {Component.CHECKPOINTS: "10.96.0.9"}, (Beyond("API server", "10.96.0.1", 443),)
+)
+CAUSE = Cause("policies")
+NOTHING = IsolationStatus(proof=None, attempt=None)
+
+
+def proved(at: datetime = NOW, cause: Cause = CAUSE, *failures: str) -> IsolationStatus:
+    last = ProofStatus(
+        run="a",
+        time=f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        policies=cause.policies,
+        request=cause.request,
+        proved=not failures,
+        failures=failures,
+    )
+    return IsolationStatus(proof=last, attempt=None)
+
+
+def attempted(before: IsolationStatus, at: datetime = NOW, cause: Cause = CAUSE) -> IsolationStatus:
+    return proof.after(before, proof.given_up("b", "no pods", cause, at))
+
+
+def as_expected(probe: Probe) -> Answer:
+    if probe.kind == "tls":
+        return Answer.DEMANDED
+    return Answer.REACHED if probe.passes else Answer.SILENT
+
+
+def read(changes: dict[tuple[str, str, int, str], Answer]) -> findings.Reading:
+    """What is found when everything is as expected but for these (post, to, port, kind)."""
+    told = {}
+    for post in posts(DEPLOYMENT):
+        wanted = probes(DEPLOYMENT, post, RUN)
+        answers = (changes.get((post.name, p.to, p.port, p.kind), as_expected(p)) for p in wanted)
+        told[post.name] = ProberReport(run=RUN.id, post=post.name, plan=plan_digest(wanted), answers="".join(answers))
+    return findings.reading(DEPLOYMENT, RUN, told)
+
+
+# --- when ---
+
+
+@pytest.mark.parametrize(
+    ("before", "cause", "seconds"),
+    [
+        (NOTHING, CAUSE, 0),
+        (proved(), CAUSE, 3600),
+        (proved(NOW - HOUR), CAUSE, 0),
+        (proved(), Cause("others"), 0),
+        (proved(), Cause("policies", "nonce"), 0),
+        (proved(NOW, Cause("policies", "nonce")), Cause("policies", "nonce"), 3600),
+        (proved(NOW, CAUSE, "a -> b:1: reached, must be blocked"), CAUSE, 120),
+        (attempted(proved()), CAUSE, 120),
+        (attempted(NOTHING), Cause("others"), 0),
+        (attempted(NOTHING), Cause("policies", "nonce"), 0),
+        (attempted(NOTHING, NOW, Cause("policies", "nonce")), Cause("policies", "nonce"), 120),
+    ],
+)
+def test_canaries_run_when_there_is_a_reason(before: IsolationStatus, cause: Cause, seconds: float) -> None:
+    assert proof.due(before, cause, NOW, HOUR) == seconds
+
+
+def test_a_run_has_one_name_until_it_has_ended() -> None:
+    first = proof.run_id(DEPLOYMENT, NOTHING, CAUSE)
+    assert first == proof.run_id(DEPLOYMENT, NOTHING, CAUSE)
+    others = {
+        proof.run_id(DEPLOYMENT, proved(), CAUSE),
+        proof.run_id(DEPLOYMENT, attempted(NOTHING), CAUSE),
+        proof.run_id(DEPLOYMENT, NOTHING, Cause("others")),
+        proof.run_id(DEPLOYMENT, NOTHING, Cause("policies", "nonce")),
+    }
+    assert len(others | {first}) == 5
+
+
+def test_another_flow_or_a_foreign_policy_is_another_question() -> None:
+    other = example({"spec.storage.checkpoints.readers": []})
+    foreign = {"kind": "NetworkPolicy", "metadata": {"name": "x", "namespace": "y"}, "spec": {"podSelector": {}}}
+    digests = {
+        proof.policies_digest(DEPLOYMENT, []),
+        proof.policies_digest(other, []),
+        proof.policies_digest(DEPLOYMENT, [foreign]),
+    }
+    assert len(digests) == 3
+
+
+# --- what is found ---
+
+
+def test_everything_as_expected_is_a_proof() -> None:
+    found = read({})
+    assert (found.leaks, found.cut, found.closed) == ([], [], [])
+    ended = proof.concluded(RUN.id, found, CAUSE, NOW)
+    assert isinstance(ended, ProofStatus)
+    assert ended.proved
+    pairs = {(pair.source, pair.target): pair for pair in ended.pairs}
+    assert pairs["training", "gate of checkpoints"].blocked == "8443"
+    assert pairs["training", "checkpoints"].passed == "8443"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(Answer.ANSWERED, "answered without a certificate"), (Answer.UNASKED, "asked for no certificate")],
+)
+def test_a_gate_that_asks_for_no_certificate_is_a_failure_and_named(answer: Answer, said: str) -> None:
+    found = read({("training", "gate of checkpoints", 8443, "tls"): answer})
+    assert found.leaks == [f"training -> gate of checkpoints:8443: {said}, must be refused"]
+    assert proof.standing(_with(found), CAUSE, NOW, HOUR).reason == "NotEnforced"
+
+
+def test_a_gate_that_does_not_answer_tells_nothing() -> None:
+    found = read({("training", "gate of checkpoints", 8443, "tls"): Answer.REFUSED})
+    assert not found.leaks
+    (pair,) = [pair for pair in found.pairs if (pair.source, pair.target) == ("training", "gate of checkpoints")]
+    assert (pair.passed, pair.blocked, pair.failed) == ("", "", "")
+
+
+@pytest.mark.parametrize("answer", [Answer.SILENT, Answer.REFUSED, Answer.FAILED, Answer.ANSWERED])
+def test_what_must_pass_must_reach_the_canary_itself(answer: Answer) -> None:
+    found = read({("training", "checkpoints", 8443, "tcp"): answer})
+    assert len(found.cut) == 1
+    assert proof.standing(_with(found), CAUSE, NOW, HOUR).reason == "FlowBlocked"
+
+
+@pytest.mark.parametrize("answer", [Answer.REACHED, Answer.ANSWERED])
+def test_whatever_answers_where_nothing_must_is_a_leak(answer: Answer) -> None:
+    found = read({("inference", "API server", 443, "tcp"): answer})
+    assert found.leaks == ["inference -> API server:443: reached, must be blocked"]
+
+
+def test_a_closed_ground_is_neither_proof_nor_refutation_but_does_not_hide_a_leak() -> None:
+    closed = {("stranger", "stranger", 8443, "tcp"): Answer.SILENT}
+    assert isinstance(proof.concluded(RUN.id, read(closed), CAUSE, NOW), AttemptStatus)
+    leaking = closed | {("training", "inference", 8443, "tcp"): Answer.REACHED}
+    ended = proof.concluded(RUN.id, read(leaking), CAUSE, NOW)
+    assert isinstance(ended, ProofStatus)
+    assert not ended.proved
+
+
+def test_where_everything_leaks_every_place_is_named() -> None:
+    through: dict[tuple[str, str, int, str], Answer] = {
+        (post.name, probe.to, probe.port, probe.kind): Answer.REACHED
+        for post in posts(DEPLOYMENT)
+        for probe in probes(DEPLOYMENT, post, RUN)
+        if probe.kind != "tls"
+    }
+    ended = proof.concluded(RUN.id, read(through), CAUSE, NOW)
+    assert isinstance(ended, ProofStatus)
+    assert len(ended.failures) == 64
+    assert {failure.split(" -> ")[0] for failure in ended.failures} == set(ADDRESSES)
+    assert "training -> API server:443: reached, must be blocked" in ended.failures
+
+
+def pod(role: str, post: str, **status: Any) -> Object:
+    labels = {"batch.kubernetes.io/job-name": names.canary(RUN.id, role, post)}
+    return {"metadata": {"name": post, "creationTimestamp": "2026-06-01T12:00:00Z", "labels": labels}, "status": status}
+
+
+def listener(post: str, **changes: Any) -> Object:
+    status = {
+        "podIP": ADDRESSES[post],
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [{"name": "canary", "restartCount": 0}],
+    }
+    return pod(names.LISTENER, post, **status | changes)
+
+
+def test_listeners_count_when_all_are_ready_and_none_was_restarted() -> None:
+    pods = [listener(name) for name in ADDRESSES]
+    assert findings.listening(DEPLOYMENT, RUN.id, pods) == ADDRESSES
+    for spoilt in (
+        listener("training", podIP=""),
+        listener("training", conditions=[]),
+        listener("training", containerStatuses=[{"name": "canary", "restartCount": 1}]),
+    ):
+        pods[list(ADDRESSES).index("training")] = spoilt
+        assert findings.listening(DEPLOYMENT, RUN.id, pods) is None
+
+
+def test_a_pod_of_another_namespace_is_no_canary() -> None:
+    ours = [
+        pod(names.LISTENER, post.name) | {"metadata": {"namespace": names.namespace(DEPLOYMENT.name, post.place)}}
+        for post in posts(DEPLOYMENT)
+    ]
+    forged = [pod(names.LISTENER, "inference") | {"metadata": {"namespace": other}} for other in ("default", "web")]
+    assert findings.credible(DEPLOYMENT, [*forged, *ours, *forged]) == ours
+
+
+def teller(post: str, report: ProberReport | str, code: int = 0) -> Object:
+    message = report if isinstance(report, str) else report.model_dump_json()
+    state = {"terminated": {"exitCode": code, "message": message}}
+    return pod(names.PROBER, post, containerStatuses=[{"name": "canary", "state": state}])
+
+
+def test_a_report_counts_only_for_exactly_what_was_asked() -> None:
+    def report(place: Any, **changes: Any) -> ProberReport:
+        wanted = probes(DEPLOYMENT, place, RUN)
+        good = ProberReport(run=RUN.id, post=place.name, plan=plan_digest(wanted), answers="s" * len(wanted))
+        return good.model_copy(update=changes)
+
+    first, *others = posts(DEPLOYMENT)
+    rest = [teller(post.name, report(post)) for post in others]
+    assert findings.reports(DEPLOYMENT, RUN, [*rest, teller(first.name, report(first))])
+    for bad in (
+        teller(first.name, report(first, run="9876543210")),
+        teller(first.name, report(first, post=others[0].name)),
+        teller(first.name, report(first, plan="0" * 16)),
+        teller(first.name, report(first, answers="s")),
+        teller(first.name, report(first, answers="?" * len(report(first).answers))),
+        teller(first.name, report(first), code=1),
+        teller(first.name, "no JSON"),
+        teller(first.name, ""),
+    ):
+        assert findings.reports(DEPLOYMENT, RUN, [*rest, bad]) is None
+    elsewhere = replace(RUN, listeners=ADDRESSES | {"training": "10.244.9.9"})
+    assert findings.reports(DEPLOYMENT, elsewhere, [*rest, teller(first.name, report(first))]) is None
+
+
+def test_delays_say_what_a_person_can_mend() -> None:
+    pods = [
+        pod(
+            names.LISTENER,
+            "training",
+            phase="Pending",
+            conditions=[{"type": "PodScheduled", "status": "False", "message": "0/1 nodes are available"}],
+        ),
+        pod(
+            names.LISTENER,
+            "checkpoints",
+            phase="Pending",
+            containerStatuses=[{"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}],
+        ),
+        pod(names.LISTENER, "inference", phase="Pending"),
+    ]
+    assert list(findings.delays(pods, RUN.id)) == [
+        "listener-checkpoints: ImagePullBackOff no such image",
+        "listener-inference: its pod is pending",
+        "listener-training: 0/1 nodes are available",
+    ]
+
+
+# --- what is said ---
+
+
+def _with(found: findings.Reading) -> IsolationStatus:
+    return proof.after(NOTHING, proof.concluded(RUN.id, found, CAUSE, NOW))
+
+
+@pytest.mark.parametrize(
+    ("before", "cause", "now", "status", "reason"),
+    [
+        (NOTHING, CAUSE, NOW, "Unknown", "Proving"),
+        (attempted(NOTHING), CAUSE, NOW, "Unknown", "NoAnswer"),
+        (proved(), CAUSE, NOW, "True", "Proven"),
+        (attempted(proved()), CAUSE, NOW, "True", "Proven"),
+        (proved(), Cause("others"), NOW, "Unknown", "PoliciesChanged"),
+        (proved(), CAUSE, NOW + 3 * HOUR, "Unknown", "Stale"),
+        (proved(NOW, CAUSE, "a -> b:1: reached, must be blocked"), CAUSE, NOW, "False", "NotEnforced"),
+        (proved(NOW, CAUSE, "a -> b:1: silent, must be reached"), CAUSE, NOW, "False", "FlowBlocked"),
+        (proved(NOW, CAUSE, "a -> b:1: reached, must be blocked"), Cause("others"), NOW, "Unknown", "PoliciesChanged"),
+    ],
+)
+def test_only_a_fresh_proof_of_these_very_policies_is_true(
+    before: IsolationStatus, cause: Cause, now: datetime, status: str, reason: str
+) -> None:
+    found = proof.standing(before, cause, now, HOUR)
+    assert (found.status, found.reason) == (status, reason)
+    assert found.proved == (status == "True")
+
+
+def test_status_is_read_as_it_was_written_and_nonsense_is_nothing() -> None:
+    known = attempted(proved(NOW, CAUSE, "a -> b:1: reached, must be blocked"))
+    assert proof.known({"status": {"isolation": proof.as_status(known)}}) == known
+    assert proof.known({"status": {"isolation": {"proof": {"proved": "yes"}}}}) == NOTHING
+    assert proof.known({}) == NOTHING
+    assert proof.newer(known, NOTHING) == proof.newer(NOTHING, known) == known
+
+
+# --- what lies around ---
+
+
+def test_what_lies_beyond_is_what_the_operator_itself_sees() -> None:
+    environment = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    seen = Surroundings.found("1.1.1.1:443", environment)
+    assert seen.api_server == ("10.96.0.1", 443)
+    beyond = replace(seen, resolvers=("10.96.0.10",)).beyond(
+        ["192.168.0.2"], [("10.96.0.1", 443), ("192.168.0.1", 6443)]
+    )
+    assert [(one.name, one.address, one.port, one.kind) for one in beyond] == [
+        ("cluster DNS", "10.96.0.10", 53, "dns"),
+        ("cluster DNS", "10.96.0.10", 53, "tcp"),
+        ("API server", "10.96.0.1", 443, "tcp"),
+        ("API server", "192.168.0.1", 6443, "tcp"),
+        ("metadata service", "169.254.169.254", 80, "tcp"),
+        ("kubelet of node 192.168.0.2", "192.168.0.2", 10250, "tcp"),
+        ("internet", "1.1.1.1", 443, "tcp"),
+    ]
+    assert Surroundings.found("", {}).internet is None
+    assert Surroundings.found("[2001:db8::1]:443", {}).internet == ("2001:db8::1", 443)
+
+
+def test_resolvers_of_the_machine_itself_are_nobodys_to_reach() -> None:
+    text = "# comment\nsearch a.b\nnameserver 127.0.0.53\nnameserver 10.96.0.10\nnameserver fd00::a\noptions ndots:5\n"
+    assert list(nameservers(text)) == ["10.96.0.10", "fd00::a"]
