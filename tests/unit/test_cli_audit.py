@@ -99,3 +99,50 @@ def test_what_can_t_be_used(journal: Path, key: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("# nothing")
     assert "holds no key" in run("audit", "decrypt", journal, "--key", tmp_path / "empty", code=2)
     assert "holds no checkpoint" in run("audit", "verify", journal, "--anchor", tmp_path / "empty", code=2)
+
+
+def test_stats(tmp_path: Path, key: Path) -> None:
+    path = tmp_path / "journal"
+    ada: dict[str, object] = {"user.id": "ada", "peer": "spiffe://cluster.local/ns/web/sa/bff", "api": "chat"}
+    late = 86400.0
+    injection = {"kind": "prompt-injection", "rule": "r", "score": 900, "where": "messages[0]", "action": "Flag"}
+    asked = ada | {"gen_ai.request.model": "small"}
+    whole = {"type": "reply", "outcome": "complete", "status": 200}
+    tokens = {"gen_ai.usage.input_tokens": 7, "gen_ai.usage.output_tokens": 9}
+    records: list[tuple[float, dict[str, object]]] = [
+        (1, {"type": "request", "exchange": "a", "verdicts": [injection]} | asked),
+        (2, {"type": "reply.part", "exchange": "a", "part": 0}),
+        (3, whole | {"exchange": "a", "duration_us": 1_500_000}),
+        (4, {"type": "request", "exchange": "b"} | asked),
+        (5, whole | {"exchange": "b", "duration_us": 2_500_000} | tokens),
+        (6, {"type": "refusal", "exchange": "c", "status": 403, "code": "api_not_approved"} | ada),
+        (7, {"type": "alert", "code": "behaviour.flag", "severity": "warning", "message": "m"} | ada),
+        (late - 1, {"type": "request", "exchange": "d"} | asked),
+        (late + 1, {"type": "reply", "exchange": "d", "outcome": "failed", "code": "upstream_failed"}),
+        (late + 2, {"type": "query", "exchange": "q", "peer": "spiffe://c/ns/etl/sa/in", "bucket": "training-data"}),
+        (late + 3, {"type": "result", "exchange": "q", "outcome": "complete", "status": 200, "duration_us": 1000}),
+        (late + 4, whole | {"exchange": "unknown"}),
+    ]
+    with JournalWriter(path, identity="spiffe://a/b", recipients=[KEY.public]) as writer:
+        writer.append([encode({"time": timestamp(at)} | record) for at, record in records])
+    found = json.loads(run("audit", "stats", path, "--key", key, "-o", "json", "--by", "day,caller,api"))
+    assert [(row["day"], row["caller"], row["api"]) for row in found] == [
+        ("1970-01-01", "web/bff", "chat"),
+        ("1970-01-02", "", ""),
+        ("1970-01-02", "etl/in", "training-data"),
+    ]
+    assert {name: value for name, value in found[0].items() if name not in ("day", "caller", "api")} == {
+        "requests": 4,
+        "answered": 2,
+        "refused": {"api_not_approved": 1},
+        "failed": 1,
+        "tokens": {"input": 7, "output": 9},
+        "seconds": {"p50": 2.0, "p95": pytest.approx(2.45)},
+        "findings": {"prompt-injection": 1},
+        "alerts": {"behaviour.flag": 1},
+    }
+    text = run("audit", "stats", path, "--key", key, "--by", "user,model", "--until", "1970-01-01T00:00:06")
+    assert [line.split() for line in text.splitlines()[1:]] == [
+        ["ada", "small", "2", "2", "0", "0", "7", "9", "2000", "2450", "prompt-injection:1"]
+    ]
+    assert "weekday is not among day" in run("audit", "stats", path, "--key", key, "--by", "weekday", code=2)

@@ -22,7 +22,7 @@ from cloister.weights.stream import CHUNK
 KEY = generate(Kind.X25519)
 SIGNING = generate_signing()
 WEIGHTS = bytes(range(256)) * (3 * CHUNK // 256) + b"end"
-MEMORY = 200 << 20
+MEMORY, LARGE = 200 << 20, 512 << 20
 """Far more than a few chunks beside the interpreter and its libraries, far less than the file."""
 
 
@@ -271,20 +271,20 @@ def watched(process: subprocess.Popen[bytes]) -> int:
 def test_a_large_file_is_killed_and_continued_in_little_memory(key: Path, tmp_path: Path) -> None:
     large, sealed, opened = tmp_path / "large", tmp_path / "sealed", tmp_path / "opened"
     with large.open("wb") as file:
-        file.truncate(1 << 30)
-        file.seek(1 << 29)
+        file.truncate(LARGE)
+        file.seek(LARGE // 2)
         file.write(b"in the middle")
     arguments = ["seal", large, "--to", KEY.public, "--out", sealed]
-    killed(child(*arguments), tmp_path / ".sealed.partial", 1 << 28)
+    killed(child(*arguments), tmp_path / ".sealed.partial", LARGE // 4)
     assert not sealed.exists()
     assert watched(child(*arguments)) < MEMORY
     arguments = ["unseal", sealed, "--key", key, "--out", opened]
-    killed(child(*arguments), tmp_path / ".opened.partial", 1 << 28)
+    killed(child(*arguments), tmp_path / ".opened.partial", LARGE // 4)
     assert not opened.exists()
     assert watched(child(*arguments)) < MEMORY
-    assert opened.stat().st_size == 1 << 30
+    assert opened.stat().st_size == LARGE
     with opened.open("rb") as file:
-        file.seek(1 << 29)
+        file.seek(LARGE // 2)
         assert file.read(13) == b"in the middle"
     assert left(tmp_path) == []
 

@@ -14,12 +14,15 @@ from rich.text import Text
 
 import cloister
 from cloister import names
-from cloister.cli import audit, data, flowmap, keys, tree, weights
+from cloister.check import State
+from cloister.check import run as judge
+from cloister.cli import audit, check, data, explaining, flowmap, guard, keys, tree, weights
 from cloister.cli.documents import STDIN, Document, read
 from cloister.cli.errors import UserError, show
 from cloister.cli.live import Cluster
 from cloister.cli.offline import facts_from, objects
 from cloister.cli.output import Data, as_json, as_yaml, console, emit, table
+from cloister.cli.verification import verify
 from cloister.lint import RULES, Finding, Severity, lint_raw
 from cloister.spec import LLMDeployment
 
@@ -32,10 +35,12 @@ app = typer.Typer(
 )
 app.add_typer(audit.app, name="audit")
 app.add_typer(data.app, name="data")
+app.add_typer(guard.app, name="guard")
 app.add_typer(keys.app, name="keys")
 app.command()(weights.seal)
 app.command()(weights.unseal)
 app.command()(weights.sign)
+app.command()(verify)
 
 File = Annotated[str, typer.Argument(metavar="FILE", help="YAML or JSON; - reads standard input.")]
 Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]
@@ -216,6 +221,59 @@ def map_(
         else:
             for line in flowmap.as_table(deployment):
                 out.print(line)
+
+
+@app.command()
+def explain(
+    source: Annotated[str, typer.Argument(metavar="FROM", help=explaining.ENDS)],
+    target: Annotated[str, typer.Argument(metavar="TO[:PORT]", help="The same, and a port.")],
+    file: Annotated[
+        str | None, typer.Option("-f", "--file", metavar="FILE", help="YAML or JSON; - reads standard input.")
+    ] = None,
+    deployment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which deployment, where there are several.")
+    ] = None,
+    output: Annotated[explaining.ExplainForm, typer.Option("-o", "--output", help="Form of the output.")] = (
+        explaining.ExplainForm.TEXT
+    ),
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Explain what lets one end reach another, or keeps it from it. Exit code 1: it is denied; 2: it can't be told."""
+    with _friendly():
+        documents = read(file) if file else Cluster(context, kubeconfig).all()
+        found = explaining.explained(explaining.chosen(documents, deployment), source, target)
+    if output is explaining.ExplainForm.TEXT:
+        for line in explaining.lines(found):
+            console().print(line)
+    else:
+        emit(found.as_dict(), Data(str(output)))
+    if not found.allowed:
+        raise typer.Exit(1)
+
+
+@app.command("check")
+def check_(
+    output: Annotated[
+        check.CheckForm, typer.Option("-o", "--output", help="Form of the output.")
+    ] = check.CheckForm.TABLE,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show what is as it must be, too.")] = False,
+    strict: Annotated[bool, typer.Option(help="Warnings, and what can't be told, fail too.")] = False,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Check a cluster, before Cloister is installed and ever after. Exit code 1: there are errors; 2: it can't be
+    asked."""
+    with _friendly():
+        results = judge(check.look(context, kubeconfig))
+    if output is check.CheckForm.TABLE:
+        for line in check.lines(results, everything=verbose):
+            console().print(line)
+    else:
+        emit([result.as_dict() for result in results], Data(str(output)))
+    failing = {State.ERROR, State.WARNING, State.UNKNOWN} if strict else {State.ERROR}
+    if any(result.state in failing for result in results):
+        raise typer.Exit(1)
 
 
 @app.command()

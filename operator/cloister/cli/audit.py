@@ -12,6 +12,7 @@ import typer
 
 from cloister.cli.errors import UserError, show
 from cloister.cli.output import console, table
+from cloister.cli.usage import COLUMNS, DIMENSIONS, usage
 from cloister.journal import JournalError
 from cloister.journal.reader import read_journal
 from cloister.journal.records import Line
@@ -115,6 +116,36 @@ def search(  # noqa: PLR0913, PLR0917 - a flag is an argument
     rows = [[str(record.get(column, "")) for column in _COLUMNS] for record in found]
     for row in table([column.upper() for column in _COLUMNS], rows):
         console().print(row)
+
+
+@app.command()
+def stats(
+    paths: Paths,
+    key: Key,
+    by: Annotated[
+        str, typer.Option(help="What rows are about, with commas: day, caller, user, api, model.")
+    ] = "day,api",
+    since: Annotated[str | None, typer.Option(help="RFC 3339, UTC; any beginning of it will do.")] = None,
+    until: Annotated[str | None, typer.Option(help="The same; records before it.")] = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="table or json.")] = "table",
+) -> None:
+    """Count requests, refusals, tokens and findings, and tell how long answers took."""
+    with _friendly():
+        wanted = tuple(by.split(","))
+        if unknown := set(wanted) - set(DIMENSIONS):
+            raise UserError(f"--by: {', '.join(sorted(unknown))} is not among {', '.join(DIMENSIONS)}")
+        within = (
+            record
+            for record in map(_record, read_journal(_existing(paths), _keys(key)))
+            if (since is None or record["time"] >= since) and (until is None or record["time"] < until)
+        )
+        rows = usage(within, wanted)
+    if output == "json":
+        sys.stdout.write(json.dumps([row.document() for row in rows], indent=2, ensure_ascii=False) + "\n")
+        return
+    header = [*(name.upper() for name in wanted), *COLUMNS]
+    for line in table(header, [row.cells() for row in rows]):
+        console().print(line)
 
 
 def _matches(record: dict[str, Any], kind: str | None, since: str | None, until: str | None, text: str | None) -> bool:

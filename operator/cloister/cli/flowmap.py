@@ -28,17 +28,25 @@ def as_table(deployment: LLMDeployment) -> Iterator[Text | str]:
 
 def _rows(deployment: LLMDeployment) -> Iterator[tuple[str, ...]]:
     for flow in flows(deployment):
-        proof = "certificate and person's token" if flow.people else "certificate"
+        proof = _proof(flow)
         ends = _end(flow.source), _end(flow.target), str(flow.port)
         for grant in flow.grants:
             yield *ends, _may(grant), proof
         if not flow.grants:
-            yield *ends, "nothing: no API is given to it", proof
+            yield *ends, "nothing: no API is given to it" if flow.rule.gated else flow.rule.scope, proof
+
+
+def _proof(flow: Flow) -> str:
+    if not flow.rule.gated:
+        return "where it runs"
+    return "certificate and person's token" if flow.people else "certificate"
 
 
 def _end(end: Peer) -> str:
+    if end.addresses:
+        return " ".join(end.addresses)
     narrowed = "" if end.component else "".join(f" {key}={value}" for key, value in sorted(end.pods.items()))
-    return f"{end.namespace}/{end.service_account}{narrowed and f' [{narrowed.strip()}]'}"
+    return f"{end.namespace}/{end.service_account or '*'}{narrowed and f' [{narrowed.strip()}]'}"
 
 
 def _may(grant: Grant) -> str:
@@ -78,30 +86,43 @@ def _flow(flow: Flow) -> dict[str, Any]:
 
 
 def _peer(end: Peer) -> dict[str, Any]:
+    if end.addresses:
+        return {"addresses": list(end.addresses)}
     return {
         "namespace": end.namespace,
-        "serviceAccount": end.service_account,
-        "identity": end.identity,
+        "serviceAccount": end.service_account or None,
+        "identity": end.identity or None,
         "pods": dict(sorted(end.pods.items())),
     }
 
 
 def as_mermaid(deployment: LLMDeployment) -> str:
-    """The map as a Mermaid flowchart. Every label is a name that Kubernetes allows: none needs escaping."""
+    """The map as a Mermaid flowchart. Labels are names that Kubernetes allows, and addresses: none needs escaping."""
     every = flows(deployment)
     ours = [peer(deployment, component) for component in components(deployment)]
-    outside = sorted({flow.source.identity: flow.source for flow in every if not flow.source.component}.items())
-    ids = {end.identity: str(end.component) for end in ours}
-    ids |= {identity: f"outside-{number}" for number, (identity, _) in enumerate(outside, 1)}
+    ends = {_key(end): end for flow in every for end in (flow.source, flow.target) if not end.component}
+    outside = sorted(ends.items())
+    ids = {_key(end): str(end.component) for end in ours}
+    ids |= {key: f"outside-{number}" for number, (key, _) in enumerate(outside, 1)}
     lines = ["flowchart LR"]
-    lines += [f'  {ids[identity]}(["{end.namespace}/{end.service_account}"])' for identity, end in outside]
+    lines += [f'  {ids[key]}(["{_place(end)}"])' for key, end in outside]
     for zone in Zone:
         members = [end for end in ours if end.component and end.component.zone is zone]
         lines.append(f'  subgraph {zone}-zone["{deployment.name}-{zone}"]')
-        lines += [f'    {ids[end.identity]}["{end.service_account}"]' for end in members]
+        lines += [f'    {ids[_key(end)]}["{end.service_account}"]' for end in members]
         lines.append("  end")
     for flow in every:
-        arrow = "-.->" if flow.rule.id == "journal" else "-->"
+        arrow = "-.->" if flow.rule.id == "journal" or not flow.rule.gated else "-->"
         label = ", ".join(filter(None, (grant.api for grant in flow.grants))) or flow.rule.id
-        lines.append(f'  {ids[flow.source.identity]} {arrow}|"{label}"| {ids[flow.target.identity]}')
+        lines.append(f'  {ids[_key(flow.source)]} {arrow}|"{label}"| {ids[_key(flow.target)]}')
     return "\n".join(lines) + "\n"
+
+
+def _place(end: Peer) -> str:
+    return " ".join(end.addresses) or f"{end.namespace}/{end.service_account or '*'}"
+
+
+def _key(end: Peer) -> tuple[str, ...]:
+    """Tells ends apart, those without an identity too."""
+    pods = (f"{key}={value}" for key, value in sorted(end.pods.items()))
+    return (end.identity,) if end.identity else ("", end.namespace, *pods, *end.addresses)

@@ -114,7 +114,9 @@ def rotate(
     asked = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     try:
         cluster = Cluster(context, kubeconfig)
-        _refuse_if_foreign(_keyrings(cluster.get(name).raw), store)
+        found = cluster.get(name).raw
+        _refuse_if_foreign(_keyrings(found), store)
+        _refuse_if_backed(found, store)
         cluster.annotate(name, names.rotation_request(Component(store.value)), asked)
     except UserError as error:
         raise show(error) from None
@@ -134,6 +136,19 @@ def _refuse_if_foreign(known: list[dict[str, Any]], store: StoreName) -> None:
         if one["store"] == store.value and "current" not in one:
             secret = f"Secret {one['secret']}, which something else fills"
             raise UserError(f"the keyring of {store.value} is {secret}: make the new key there")
+
+
+def _refuse_if_backed(raw: Mapping[str, Any], store: StoreName) -> None:
+    field = {
+        StoreName.TRAINING_DATA: "trainingData",
+        StoreName.CHECKPOINTS: "checkpoints",
+        StoreName.INTERACTION_LOGS: "interactionLogs",
+    }[store]
+    if raw.get("spec", {}).get("storage", {}).get(field, {}).get("backend"):
+        raise UserError(
+            f"{store.value} lies in an object store (spec.storage.{field}.backend), where objects are not moved to a"
+            " new key: with a keyring of your own (encryption.keyRef), append a key there, for new objects"
+        )
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:

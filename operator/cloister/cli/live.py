@@ -4,7 +4,8 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import yaml
 
@@ -12,31 +13,42 @@ from cloister import names
 from cloister.cli.documents import Document
 from cloister.cli.errors import UserError
 
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
 _MERGE = "application/merge-patch+json"
-_TIMEOUT = (5, 20)
+TIMEOUT = (5, 20)
 """Seconds to connect and to read: a cluster that is away says so soon."""
 
 
+def client_of(context: str | None, kubeconfig: str | None) -> "ApiClient":
+    """A client of the cluster of one kubeconfig context; UserError where there is none."""
+    # Imported here: the client takes half a second to load, which `lint` and `render` need not wait for.
+    from kubernetes import client, config  # noqa: PLC0415
+
+    settings = client.Configuration()
+    try:
+        load: Callable[..., None] = config.load_kube_config
+        load(kubeconfig or os.environ.get("KUBECONFIG"), context, settings, persist_config=False)
+    except config.ConfigException as error:
+        hint = "name one with --kubeconfig and --context, or set KUBECONFIG"
+        raise UserError(f"kubeconfig: {str(error).rstrip('.')}: {hint}") from None
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        # A broken file makes the loader stumble where it happens to stand.
+        raise UserError(f"kubeconfig: can't be read: {error}") from None
+    settings.retries = 0
+    return client.ApiClient(settings)
+
+
 class Cluster:
-    """The cluster of one kubeconfig context."""
+    """The deployments of the cluster of one kubeconfig context."""
 
     def __init__(self, context: str | None, kubeconfig: str | None) -> None:
-        # Imported here: the client takes half a second to load, which `lint` and `render` need not wait for.
-        from kubernetes import client, config  # noqa: PLC0415
+        api = client_of(context, kubeconfig)
+        from kubernetes import client  # noqa: PLC0415
 
-        settings = client.Configuration()
-        try:
-            load: Callable[..., None] = config.load_kube_config
-            load(kubeconfig or os.environ.get("KUBECONFIG"), context, settings, persist_config=False)
-        except config.ConfigException as error:
-            hint = "name one with --kubeconfig and --context, or set KUBECONFIG"
-            raise UserError(f"kubeconfig: {str(error).rstrip('.')}: {hint}") from None
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
-            # A broken file makes the loader stumble where it happens to stand.
-            raise UserError(f"kubeconfig: can't be read: {error}") from None
-        settings.retries = 0
-        self._server = settings.host
-        self._api = client.CustomObjectsApi(client.ApiClient(settings))
+        self._server = api.configuration.host
+        self._api = client.CustomObjectsApi(api)
 
     def get(self, name: str) -> Document:
         """One deployment."""
@@ -57,6 +69,33 @@ class Cluster:
             "patch_cluster_custom_object", f"{names.PLURAL} {name!r}", name=name, body=body, _content_type=_MERGE
         )
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        **query: str,
+    ) -> tuple[int, Mapping[str, Any]]:
+        """One request to any path: status and answer, refusals included. UserError when there is no answer."""
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        api = self._api.api_client
+        headers = {"Accept": "application/json", "Content-Type": content_type}
+        _, url, headers, _, _ = api.param_serialize(method, path, header_params=headers, auth_settings=["BearerToken"])
+        try:
+            answer = api.call_api(
+                method, f"{url}?{urlencode(query)}" if query else url, headers, body, _request_timeout=TIMEOUT
+            )
+            content = answer.read()
+        except (HTTPError, OSError) as error:
+            raise unreachable(self._server, error) from None
+        try:
+            found = json.loads(content)
+        except ValueError:
+            found = {"message": content.decode(errors="replace")}
+        return answer.status, found if isinstance(found, dict) else {}
+
     def _call(self, method: str, what: str, **arguments: Any) -> Mapping[str, Any]:
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
         from urllib3.exceptions import HTTPError  # noqa: PLC0415
@@ -66,16 +105,21 @@ class Cluster:
                 group=names.GROUP,
                 version=names.VERSION,
                 plural=names.PLURAL,
-                _request_timeout=_TIMEOUT,
+                _request_timeout=TIMEOUT,
                 **arguments,
             )
         except ApiException as error:
             verb = "patch" if method.startswith("patch") else "read"
             raise UserError(_explained(error.status, error.body, what, self._server, verb)) from None
         except (HTTPError, OSError) as error:
-            hint = "is this the right context? (`kubectl config current-context`)"
-            raise UserError(f"{self._server}: can't be reached: {_cause(error)}; {hint}") from None
+            raise unreachable(self._server, error) from None
         return answer
+
+
+def unreachable(server: str, error: BaseException) -> UserError:
+    """The API server does not answer."""
+    hint = "is this the right context? (`kubectl config current-context`)"
+    return UserError(f"{server}: can't be reached: {_cause(error)}; {hint}")
 
 
 def _explained(status: int | None, body: str | None, what: str, server: str, verb: str = "read") -> str:

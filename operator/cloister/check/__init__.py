@@ -1,0 +1,39 @@
+"""Checks of a cluster, before Cloister is installed and ever after: an ordered list of small pure functions."""
+
+from collections.abc import Iterable, Iterator
+
+from cloister.check.answer import Answer, Check, Result, State, unknown
+from cloister.check.certmanager import CERT_MANAGER
+from cloister.check.cluster import CLUSTER
+from cloister.check.guards import GUARDS, POLICIES
+from cloister.check.installation import INSTALLATION
+from cloister.check.network import NETWORK
+from cloister.check.powers import POWERS
+from cloister.check.storage import STORAGE
+from cloister.check.view import Object, Probe, Reply, View
+
+__all__ = ["CHECKS", "POLICIES", "Answer", "Check", "Object", "Probe", "Reply", "Result", "State", "View", "run"]
+
+CHECKS: tuple[Check, ...] = (
+    *CLUSTER,
+    *CERT_MANAGER,
+    *NETWORK,
+    *STORAGE,
+    *INSTALLATION,
+    *GUARDS,
+    *POWERS,
+)
+"""In the order of their codes; a new check is one function and one entry."""
+
+
+def run(view: View, checks: Iterable[Check] = CHECKS) -> tuple[Result, ...]:
+    """Every answer about a cluster."""
+    return tuple(Result(check, answer) for check in checks for answer in _answers(check, view))
+
+
+def _answers(check: Check, view: View) -> Iterator[Answer]:
+    refusals = dict.fromkeys(view.refused[path] for path in check.asks if path in view.refused)
+    if refusals:
+        yield unknown("", "; ".join(refusals), "ask for the right to read it, or let an administrator run this")
+        return
+    yield from check.check(view)

@@ -1,0 +1,162 @@
+"""CK7nn: who holds rights that lead around the guards. RBAC must deny what no admission policy sees."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from cloister.check.answer import Answer, Check, note, ok, warning
+from cloister.check.certmanager import DEPLOYMENTS, WEBHOOKS
+from cloister.check.grants import PATHS, ZONES, Grant, Rights, grants
+from cloister.check.guards import BINDINGS_PATH, EXEC, POLICIES_PATH, is_bound
+from cloister.check.installation import OPERATORS
+from cloister.check.view import View
+
+_RBAC_GROUP = "rbac.authorization.k8s.io"
+_GUARDED = "refused in zones by exec-guard, except for the break-glass group"
+
+
+def _administrators(view: View) -> Iterator[Answer]:
+    found = [grant for grant in grants(view) if grant.administers]
+    for grant in found:
+        if not grant.trusted:
+            yield note(grant.subject, f"may do everything {grant.where()}")
+    yield _folded(found, "nobody but")
+
+
+def _holders(
+    what: str, *rights: Rights, guarded: str = "", in_namespaces: bool = True
+) -> Callable[[View], Iterator[Answer]]:
+    """A check that lists who may do something; `guarded` by a policy of the chart, it is worth knowing only."""
+
+    def check(view: View) -> Iterator[Answer]:
+        holders = [
+            grant
+            for grant in grants(view)
+            if not grant.administers
+            and (in_namespaces or not grant.namespace)
+            and any(grant.gives(each) for each in rights)
+        ]
+        closed = bool(guarded) and is_bound(view, guarded)
+        for grant in dict.fromkeys((one.subject, one.where(), one.trusted) for one in holders):
+            subject, where, trusted = grant
+            if trusted:
+                continue
+            if closed:
+                yield note(subject, f"may {what} {where}: {_GUARDED}")
+            else:
+                yield warning(subject, f"may {what} {where}")
+        yield _folded(holders, f"may {what}: nobody but administrators and")
+
+    return check
+
+
+def _folded(found: list[Grant], text: str) -> Answer:
+    counts = Counter(grant.trusted for grant in found if grant.trusted)
+    own = ", ".join(f"{count} of {name}'s own" for name, count in sorted(counts.items())) or "no built-in account"
+    others = sum(not grant.trusted for grant in found)
+    return ok("", f"{text} {own}" if not others else f"not listed: {own}")
+
+
+_ASKS = (*PATHS, ZONES)
+_HELPED = (OPERATORS, DEPLOYMENTS, WEBHOOKS)
+
+POWERS = (
+    Check(
+        "CK701",
+        "Administrators of the cluster",
+        "bind fewer people to cluster-admin",
+        _administrators,
+        asks=_ASKS,
+        helped_by=_HELPED,
+    ),
+    Check(
+        "CK702",
+        "Who may talk to kubelets (nodes/proxy)",
+        "give nodes/metrics and nodes/stats instead: nodes/proxy runs commands in every pod, past the API server",
+        _holders("use nodes/proxy", Rights(("",), ("nodes/proxy",), ("get", "create")), in_namespaces=False),
+        asks=_ASKS,
+        helped_by=_HELPED,
+    ),
+    Check(
+        "CK703",
+        "Who may impersonate",
+        "bind impersonation to the names that are needed; who may be anybody is the operator, or breaks the glass",
+        _holders(
+            "impersonate",
+            Rights(("", "authentication.k8s.io"), ("users", "groups", "serviceaccounts", "uids"), ("impersonate",)),
+        ),
+        asks=_ASKS,
+        helped_by=_HELPED,
+    ),
+    Check(
+        "CK704",
+        "Who may read Secrets of zones and of cert-manager",
+        "give it by Role in the namespaces that need it: keyrings and the keys of identities are Secrets",
+        _holders("read Secrets", Rights(("",), ("secrets",), ("get", "list", "watch"))),
+        asks=_ASKS,
+        helped_by=_HELPED,
+    ),
+    Check(
+        "CK705",
+        "Who may give rights that they have not (escalate, bind)",
+        "remove the verbs escalate and bind, or name with resourceNames what may be bound",
+        _holders(
+            "escalate or bind",
+            Rights((_RBAC_GROUP,), ("roles", "clusterroles"), ("escalate", "bind")),
+        ),
+        asks=_ASKS,
+        helped_by=_HELPED,
+    ),
+    Check(
+        "CK706",
+        "Who may enter pods",
+        "turn the guards on (CK601), or remove the right",
+        _holders(
+            "enter pods",
+            Rights(("",), ("pods/exec", "pods/attach", "pods/portforward", "pods/proxy"), ("get", "create")),
+            Rights(("",), ("pods/ephemeralcontainers",), ("update", "patch")),
+            guarded=EXEC,
+        ),
+        asks=(*_ASKS, POLICIES_PATH, BINDINGS_PATH),
+        helped_by=_HELPED,
+    ),
+    Check(
+        "CK707",
+        "Who may ask for tokens of service accounts",
+        "turn the guards on (CK601), or remove the right",
+        _holders(
+            "ask for tokens of service accounts",
+            Rights(("",), ("serviceaccounts/token",), ("create",)),
+            guarded=EXEC,
+        ),
+        asks=(*_ASKS, POLICIES_PATH, BINDINGS_PATH),
+        helped_by=_HELPED,
+    ),
+    Check(
+        "CK708",
+        "Who may take the guards away",
+        "leave admission policies to administrators and to what installs the chart",
+        _holders(
+            "change admission policies",
+            Rights(
+                ("admissionregistration.k8s.io",),
+                ("validatingadmissionpolicies", "validatingadmissionpolicybindings"),
+                ("create", "update", "patch", "delete", "deletecollection"),
+            ),
+            in_namespaces=False,
+        ),
+        asks=_ASKS,
+        helped_by=_HELPED,
+    ),
+    Check(
+        "CK709",
+        "Who may make volumes out of thin air",
+        "leave PersistentVolumes to the storage provisioner: one can show any directory of a node to a pod",
+        _holders(
+            "create PersistentVolumes",
+            Rights(("",), ("persistentvolumes",), ("create", "update", "patch")),
+            in_namespaces=False,
+        ),
+        asks=_ASKS,
+        helped_by=_HELPED,
+    ),
+)

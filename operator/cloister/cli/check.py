@@ -1,0 +1,155 @@
+"""`cloister check`: a cluster is asked what the checks want to know, and they judge it."""
+
+import datetime as dt
+import email.utils
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from rich.text import Text
+
+import cloister
+from cloister.check import CHECKS, Object, Probe, Reply, Result, State, View
+from cloister.check.cluster import VERSION
+from cloister.cli.errors import UserError
+from cloister.cli.live import TIMEOUT, client_of, unreachable
+from cloister.cli.output import table
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+_PAGE = 500
+_AT_ONCE = 8
+
+
+class CheckForm(StrEnum):
+    """Output of `check`."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+@dataclass(frozen=True)
+class _Answered:
+    status: int
+    body: Mapping[str, Any]
+    date: str
+
+    @property
+    def message(self) -> str:
+        return str(self.body.get("message", f"status {self.status}"))
+
+
+def look(context: str | None, kubeconfig: str | None) -> View:
+    """Ask a cluster everything; UserError where it does not answer, or knows nobody."""
+    asking = _Asking(client_of(context, kubeconfig))
+    first = asking.get(VERSION)
+    here = dt.datetime.now(dt.UTC)
+    if first.status == 401:
+        raise UserError(f"{asking.server}: does not know you (401): sign in again, or choose another --context")
+    paths = sorted({path for check in CHECKS for path in (*check.asks, *check.helped_by)})
+    probes = {probe for check in CHECKS for probe in check.probes}
+    objects: dict[str, tuple[Object, ...] | None] = {}
+    refused: dict[str, str] = {}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        replies = pool.map(asking.tried, probes)
+        for path, found in zip(paths, pool.map(asking.everything, paths), strict=True):
+            if isinstance(found, str):
+                refused[path] = found
+            else:
+                objects[path] = found
+        return View(
+            command=cloister.__version__,
+            here=here,
+            there=email.utils.parsedate_to_datetime(first.date) if first.date else here,
+            objects=objects,
+            refused=refused,
+            replies=dict(zip(probes, replies, strict=True)),
+        )
+
+
+class _Asking:
+    """Plain requests: the paths of the API, as they stand in its reference."""
+
+    def __init__(self, api: "ApiClient") -> None:
+        self._api = api
+        self.server = str(api.configuration.host)
+
+    def everything(self, path: str) -> tuple[Object, ...] | str | None:
+        """What is at a path, a list page by page; None where there is no such thing; text: why it was refused."""
+        found: list[Object] = []
+        more = ""
+        while True:
+            answer = self.get(path, **({"continue": more} if more else {}))
+            if answer.status == 404:
+                return None
+            if answer.status != 200:
+                return answer.message
+            if not str(answer.body.get("kind", "")).endswith("List"):
+                return (dict(answer.body),)
+            found += answer.body.get("items") or ()
+            more = (answer.body.get("metadata") or {}).get("continue", "")
+            if not more:
+                return tuple(found)
+
+    def tried(self, probe: Probe) -> Reply:
+        """The answer to a dry run."""
+        answer = self._call("POST", f"{probe.path}?dryRun=All", json.loads(probe.body))
+        return Reply(answer.status, answer.message)
+
+    def get(self, path: str, **parameters: str) -> _Answered:
+        """One request."""
+        way, _, query = path.partition("?")
+        asked = [pair.partition("=")[::2] for pair in query.split("&") if pair]
+        asked += [("limit", str(_PAGE)), *parameters.items()]
+        return self._call("GET", f"{way}?{'&'.join(f'{name}={quote(value)}' for name, value in asked)}")
+
+    def _call(self, method: str, path: str, body: Any = None) -> _Answered:
+        from urllib3.exceptions import HTTPError  # noqa: PLC0415
+
+        headers = {"Accept": "application/json", "Content-Type": "application/json"}
+        try:
+            request = self._api.param_serialize(
+                method, f"/{path}", header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            response = self._api.call_api(*request, _request_timeout=TIMEOUT)
+            data: bytes = response.read()  # type: ignore[no-untyped-call]
+        except (HTTPError, OSError) as error:
+            raise unreachable(self.server, error) from None
+        try:
+            document = json.loads(data)
+        except ValueError:
+            document = {"message": data.decode(errors="replace").strip()}
+        return _Answered(response.status, document, response.headers.get("date", ""))
+
+
+_STYLE = {State.ERROR: "bold red", State.WARNING: "yellow", State.UNKNOWN: "magenta", State.NOTE: "cyan"}
+
+
+def lines(results: tuple[Result, ...], *, everything: bool) -> Iterator[Text]:
+    """What is not as it must be, each check with its way out; what is, if asked."""
+    shown = [result for result in results if everything or result.state is not State.OK]
+    rows = [(str(result.state), result.check.code, _text(result)) for result in shown]
+    drawn = table(("STATE", "CODE", "WHAT"), rows)
+    if shown:
+        yield drawn[0]
+    for number, (result, line) in enumerate(zip(shown, drawn[1:], strict=True)):
+        line.stylize(_STYLE.get(result.state, "green"), 0, len(result.state))
+        yield line
+        following = shown[number + 1] if number + 1 < len(shown) else None
+        same = following and (following.check, following.hint) == (result.check, result.hint)
+        if result.hint and not same:
+            yield Text(f"    {result.hint}", style="dim")
+    counts = Counter(result.state for result in results)
+    yield Text(", ".join(f"{counts[state]} {state}" for state in reversed(State)))
+
+
+def _text(result: Result) -> str:
+    subject = f"{result.answer.subject}: " if result.answer.subject else ""
+    return f"{result.check.title}: {subject}{result.answer.message}"

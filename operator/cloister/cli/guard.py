@@ -1,0 +1,140 @@
+"""`cloister guard`: what would be decided about prompts, and whether rules of one's own are good."""
+
+import json
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cloister.cli.documents import STDIN
+from cloister.cli.errors import UserError, show
+from cloister.cli.output import Data, echo, emit, table
+from cloister.inspection.conversation import words
+from cloister.inspection.rules import RulesError, RuleSet, parse
+
+if TYPE_CHECKING:
+    from cloister.inspection.injection import Detector, Opinion
+
+app = typer.Typer(help="Prompt injection: what would be decided about prompts, and why.", no_args_is_help=True)
+
+
+class Form(StrEnum):
+    """Output of `guard test`."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+@app.command("test")
+def judged(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="Prompts, or - for standard input.")],
+    rules: Annotated[Path | None, typer.Option(help="A set of rules of your own.")] = None,
+    threshold: Annotated[int, typer.Option(min=5, max=95, help="As spec.inference.guard.injectionThreshold.")] = 50,
+    output: Annotated[Form, typer.Option("-o", "--output", help="How to print.")] = Form.TABLE,
+) -> None:
+    """Say for each prompt whether it would be blocked, and why.
+
+    FILE is one request in JSON, JSON lines (each a request, or a text in quotes), or text: then each line is a prompt.
+    The exit code is 1 when something would be blocked.
+    """
+    from cloister.detection import detector  # noqa: PLC0415  (imports numpy)
+
+    try:
+        judge = detector(*_own(rules), threshold=threshold / 100)
+        told = [_told(judge, place, document) for place, document in _requests(_text(file))]
+    except UserError as error:
+        raise show(error) from None
+    if output is Form.TABLE:
+        shown = ("place", "decision", "score", "view", "why")
+        rows = [[str(one[column]) for column in shown] for request in told for one in request["texts"]]
+        echo(f"Rules {judge.rules.version}, threshold {threshold}.")
+        for line in table([column.upper() for column in shown], rows):
+            echo(line)
+    else:
+        emit({"rules": judge.rules.version, "threshold": threshold, "requests": told}, Data(output.value))
+    if any(request["blocked"] for request in told):
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(file: Annotated[Path, typer.Argument(help="A set of rules.")]) -> None:
+    """Say whether a set of rules is good: as the operator would, which refuses a bad one."""
+    from cloister.detection import detector  # noqa: PLC0415  (imports numpy)
+
+    try:
+        own = _own(file)
+        found = detector(*own)
+    except UserError as error:
+        raise show(error) from None
+    echo(f"{file} is good: {len(own[0].rules)} rules; {len(found.rules.each)} in all.")
+
+
+def _own(path: Path | None) -> tuple[RuleSet, ...]:
+    if path is None:
+        return ()
+    try:
+        return (parse(path.read_text()),)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}") from None
+    except RulesError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _text(file: str) -> str:
+    try:
+        return typer.get_text_stream("stdin").read() if file == STDIN else Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: {error}") from None
+
+
+def _requests(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each prompt as a request, with where it stands."""
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        whole = None
+    if isinstance(whole, dict):
+        yield "", whole
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            yield f"line {number}", _request(line, number)
+
+
+def _request(line: str, number: int) -> Mapping[str, Any]:
+    if line.lstrip()[:1] not in ("{", '"'):
+        return _said(line)
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return _said(line)
+    if isinstance(found, dict) and not found:
+        raise UserError(f"line {number}: an empty request: write a text, or messages")
+    return found if isinstance(found, dict) else _said(str(found))
+
+
+def _said(text: str) -> Mapping[str, Any]:
+    return {"messages": [{"role": "user", "content": text}]}
+
+
+def _told(judge: "Detector", place: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """What is thought of each text of a request; the request is blocked when one of them would be."""
+    texts = []
+    for said in words(document):
+        if best := judge.opinion(said):
+            where = ": ".join(part for part in (place, said.where) if part)
+            texts.append({"place": where, "role": said.role} | _reasons(best, judge.threshold))
+    return {"place": place, "blocked": any(one["decision"] == "Block" for one in texts), "texts": texts}
+
+
+def _reasons(best: "Opinion", threshold: float) -> dict[str, Any]:
+    why = sorted(best.reasons.items(), key=lambda reason: -reason[1])
+    return {
+        "decision": "Block" if best.score >= threshold else "pass",
+        "score": round(100 * best.score),
+        "view": best.view,
+        "why": ", ".join(f"{name} {round(100 * score)}" for name, score in why if score >= 0.05) or "nothing",
+    }

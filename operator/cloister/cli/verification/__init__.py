@@ -1,0 +1,80 @@
+"""`cloister verify`: the live proof for a person. Canaries try the network, the person's own requests the guards."""
+
+import datetime as dt
+import secrets
+import time
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from cloister import names
+from cloister.cli.errors import BAD_INPUT, UserError, show
+from cloister.cli.live import Cluster
+from cloister.cli.verification import flows, objects, refusals, report
+from cloister.cli.verification.check import Check, Outcome
+from cloister.spec import LLMDeployment
+
+_POLL_SECONDS = 2.0
+
+
+class Form(StrEnum):
+    """Output of `verify`."""
+
+    TABLE = "table"
+    JSON = "json"
+    JUNIT = "junit"
+
+
+def verify(
+    name: Annotated[str, typer.Argument(help="The deployment.")],
+    output: Annotated[Form, typer.Option("-o", "--output", help="Form of the output.")] = Form.TABLE,
+    timeout: Annotated[int, typer.Option(min=0, help="Seconds to wait for the canaries.")] = 300,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    kubeconfig: Annotated[str | None, typer.Option(help="Path of the kubeconfig.")] = None,
+) -> None:
+    """Prove now that a deployment is as isolated as it is declared to be, and say where it is not.
+
+    Canaries try every pair of the flow table both ways, gates without a certificate, and what lies beyond the zones.
+    Your own requests try what nobody may do in a zone; those that would change anything are dry runs. Exit code 1:
+    something does not hold; 2: the canaries did not answer, or the cluster can't be asked.
+    """
+    try:
+        cluster = Cluster(context, kubeconfig)
+        document = cluster.get(name)
+        deployment = document.parsed()
+        nonce = secrets.token_hex(8)
+        cluster.annotate(name, names.VERIFY_REQUEST, nonce)
+        checks = [*refusals.checks(cluster, deployment), *objects.policies(cluster, deployment)]
+        raw, answered = _answer(cluster, name, nonce, timeout)
+        checks = [*_flows(deployment, raw, answered, timeout), *objects.reported(raw, dt.datetime.now(dt.UTC)), *checks]
+    except UserError as error:
+        raise show(error) from None
+    report.print_all(name, checks, output.value)
+    if any(check.outcome is Outcome.FAILED for check in checks):
+        raise typer.Exit(1)
+    if not answered:
+        raise typer.Exit(BAD_INPUT)
+
+
+def _answer(cluster: Cluster, name: str, nonce: str, timeout: int) -> tuple[Any, bool]:
+    """The resource when its status answers the request, or when time is up; and whether canaries have answered."""
+    deadline = time.monotonic() + timeout
+    while True:
+        raw = cluster.get(name).raw
+        isolation = (raw.get("status") or {}).get("isolation") or {}
+        if (isolation.get("proof") or {}).get("request") == nonce:
+            return raw, True
+        given_up = (isolation.get("attempt") or {}).get("request") == nonce
+        if given_up or time.monotonic() >= deadline:
+            return raw, False
+        time.sleep(_POLL_SECONDS)
+
+
+def _flows(deployment: LLMDeployment, raw: Any, answered: bool, timeout: int) -> list[Check]:
+    isolation = (raw.get("status") or {}).get("isolation") or {}
+    if answered:
+        return list(flows.checks(deployment, isolation["proof"]))
+    attempt = isolation.get("attempt") or {}
+    why = attempt.get("message") or f"the operator has not answered within {timeout} s: does it run?"
+    return [Check("network", "every pair of places", Outcome.UNTRIED, why)]

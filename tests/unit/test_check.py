@@ -1,0 +1,311 @@
+"""`cloister check`: each check passes where all is as it must be, and says what is not."""
+
+import datetime as dt
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cloister.check import CHECKS, POLICIES, Reply, Result, State, run
+from cloister.check.certmanager import DEFINITIONS, DEPLOYMENTS, ISSUER, WEBHOOKS
+from cloister.check.cluster import NODE_LEASES, NODES, POD_SECURITY, RUNTIME_CLASSES, VERSION
+from cloister.check.grants import BINDINGS, CLUSTER_BINDINGS, CLUSTER_ROLES
+from cloister.check.guards import BINDINGS_PATH, POLICIES_PATH
+from cloister.check.installation import CRD, LEASES, OPERATORS
+from cloister.check.network import CILIUM_CONFIG, DAEMONSETS
+from cloister.check.storage import CLASSES
+from cloister.check.storage import DEPLOYMENTS as LLMDEPLOYMENTS
+from cloister.cli.check import lines
+from tests.clusters import HOME, NOW, ZONE, Change, at, given, meta, rule, seen
+
+CODES = [check.code for check in CHECKS]
+KUSTOMIZED = Path(__file__).parents[2] / "manifests" / "kustomize" / "admission.yaml"
+DEV = {"kind": "Group", "name": "dev"}
+CI = {"kind": "ServiceAccount", "namespace": "ci", "name": "deployer"}
+RBAC = "rbac.authorization.k8s.io"
+
+
+def answers(code: str, *changes: Change) -> list[Result]:
+    """What one check answers."""
+    return list(run(seen(*changes), [check for check in CHECKS if check.code == code]))
+
+
+def put(path: str, *objects: Any) -> Change:
+    """Other objects at a path."""
+    return lambda state: state.update({path: list(objects)})
+
+
+def absent(path: str) -> Change:
+    """Nothing at a path."""
+    return lambda state: state.update({path: None})
+
+
+def within(path: str, *way: Any) -> Change:
+    """Another value inside the first object at a path: the way to it, and the value."""
+
+    def change(state: dict[str, Any]) -> None:
+        *keys, last, value = way
+        node = state[path][0]
+        for key in keys:
+            node = node[key]
+        node[last] = value
+
+    return change
+
+
+def replied(probe: Any, status: int, message: str) -> Change:
+    """Another answer to a probe."""
+    return lambda state: state["replies"].update({probe: Reply(status, message)})
+
+
+def refused(path: str) -> Change:
+    """A path that may not be read."""
+    return lambda state: state["refused"].update({path: "it is forbidden"})
+
+
+def daemonset(name: str, *containers: Any) -> Change:
+    """The one network plugin."""
+    made = {
+        "metadata": meta(name, "kube-system"),
+        "spec": {"template": {"spec": {"containers": list(containers)}}},
+        "status": {"numberReady": 3, "desiredNumberScheduled": 3},
+    }
+    return put(DAEMONSETS, made)
+
+
+AGENT = "amazon/aws-network-policy-agent:v1"
+
+FINDINGS: list[tuple[str, Change, State, str]] = [
+    ("CK101", within(VERSION, "gitVersion", "v1.29.9-eks-1"), State.ERROR, "at least 1.30 is needed"),
+    ("CK101", within(VERSION, "gitVersion", "nonsense"), State.UNKNOWN, "no version"),
+    ("CK102", replied(POD_SECURITY, 201, "created"), State.ERROR, "nothing enforces Pod Security"),
+    ("CK102", replied(POD_SECURITY, 403, "namespaces is forbidden"), State.UNKNOWN, "forbidden"),
+    ("CK102", lambda state: state["replies"].pop(POD_SECURITY), State.UNKNOWN, "not tried"),
+    ("CK103", lambda state: state.update(here=NOW + dt.timedelta(seconds=40)), State.WARNING, "40 s apart"),
+    ("CK103", within(NODE_LEASES, "spec", "renewTime", at(NOW + dt.timedelta(30))), State.WARNING, "ahead"),
+    ("CK103", within(NODE_LEASES, "spec", "renewTime", at(NOW - dt.timedelta(30))), State.WARNING, "behind"),
+    ("CK104", absent(RUNTIME_CLASSES), State.NOTE, "no runtime class"),
+    ("CK104", put(RUNTIME_CLASSES, {"metadata": meta("nvidia"), "handler": "nvidia"}), State.NOTE, "there are nvidia"),
+    ("CK201", absent(DEFINITIONS[0]), State.ERROR, "not installed"),
+    ("CK201", within(DEFINITIONS[1], "spec", "versions", 0, "served", False), State.ERROR, "not served as v1"),
+    ("CK202", within(DEPLOYMENTS, "metadata", "labels", "app.kubernetes.io/version", "v1.9.0"), State.ERROR, "1.11"),
+    ("CK202", absent(DEPLOYMENTS), State.UNKNOWN, "label"),
+    ("CK203", within(DEPLOYMENTS, "status", {}), State.ERROR, "0 of 1 pods"),
+    ("CK203", put(DEPLOYMENTS), State.UNKNOWN, "no Deployment"),
+    ("CK204", replied(ISSUER, 500, 'failed calling webhook "webhook.cert-manager.io"'), State.ERROR, "failed calling"),
+    ("CK204", replied(ISSUER, 404, "page not found"), State.ERROR, "not installed"),
+    ("CK204", replied(ISSUER, 403, "forbidden"), State.UNKNOWN, "forbidden"),
+    ("CK204", lambda state: state["replies"].pop(ISSUER), State.UNKNOWN, "not tried"),
+    ("CK301", daemonset("kube-flannel-ds"), State.ERROR, "Flannel"),
+    ("CK301", daemonset("kindnet"), State.UNKNOWN, "no network plugin is known"),
+    ("CK301", daemonset("aws-node", {"image": "amazon-k8s-cni"}), State.ERROR, "no network policy agent"),
+    ("CK301", daemonset("aws-node", {"image": AGENT, "args": []}), State.ERROR, "--enable-network-policy"),
+    ("CK301", daemonset("kube-router", {"image": "x", "args": ["--run-firewall=false"]}), State.ERROR, "firewall"),
+    ("CK301", within(CILIUM_CONFIG, "data", {"enable-policy": "never"}), State.ERROR, "enable-policy is never"),
+    ("CK301", within(DAEMONSETS, "status", "desiredNumberScheduled", 2), State.WARNING, "1 of 2 nodes only"),
+    ("CK401", put(CLASSES), State.WARNING, "no default storage class"),
+    (
+        "CK401",
+        lambda state: state[CLASSES].append({"metadata": state[CLASSES][0]["metadata"] | {"name": "slow"}}),
+        State.WARNING,
+        "are all the default",
+    ),
+    ("CK402", within(CLASSES, "parameters", {}), State.NOTE, "not known to encrypt"),
+    ("CK402", absent(CLASSES), State.NOTE, "no storage class"),
+    (
+        "CK403",
+        within(LLMDEPLOYMENTS, "spec", "storage", "checkpoints", "storageClassName", "gone"),
+        State.ERROR,
+        "spec.storage.checkpoints.storageClassName: 'gone' does not exist",
+    ),
+    ("CK403", put(RUNTIME_CLASSES), State.ERROR, "spec.inference.runtimeClassName: 'gvisor' does not exist"),
+    ("CK501", absent(CRD), State.ERROR, "not installed"),
+    ("CK501", within(CRD, "spec", "versions", 0, "served", False), State.ERROR, "not served as"),
+    ("CK501", within(CRD, "status", {}), State.ERROR, "is not served as v1alpha1"),
+    (
+        "CK501",
+        within(CRD, "spec", "versions", 0, "schema", "openAPIV3Schema", "properties", "extra", {"type": "string"}),
+        State.WARNING,
+        "has, unknown to this command, extra",
+    ),
+    (
+        "CK501",
+        within(CRD, "spec", "versions", 0, "schema", "openAPIV3Schema", "properties", "status", {"type": "object"}),
+        State.WARNING,
+        "lacks status.",
+    ),
+    ("CK502", put(OPERATORS), State.ERROR, "no Deployment"),
+    ("CK502", within(OPERATORS, "status", {}), State.ERROR, "0 of 2 pods"),
+    ("CK502", within(OPERATORS, "status", {"readyReplicas": 1}), State.WARNING, "1 of 2 pods"),
+    ("CK502", within(OPERATORS, "metadata", "labels", "app.kubernetes.io/version", "9.0"), State.WARNING, "9.0"),
+    ("CK502", lambda state: state[OPERATORS].append(state[OPERATORS][0]), State.ERROR, "several operators"),
+    ("CK503", put(LEASES), State.ERROR, "none has ever led"),
+    ("CK503", within(LEASES, "spec", "holderIdentity", ""), State.ERROR, "nobody leads"),
+    ("CK503", within(LEASES, "spec", "renewTime", at(NOW - dt.timedelta(seconds=16))), State.ERROR, "for 16 s"),
+    ("CK601", lambda state: state[POLICIES_PATH].pop(0), State.ERROR, "namespace-guard.cloister.dev"),
+    ("CK601", within(POLICIES_PATH, "spec", "failurePolicy", "Ignore"), State.ERROR, "can't judge"),
+    (
+        "CK601",
+        within(POLICIES_PATH, "status", {"typeChecking": {"expressionWarnings": [{"fieldRef": "spec.x"}]}}),
+        State.WARNING,
+        "spec.x",
+    ),
+    ("CK602", lambda state: state[BINDINGS_PATH].pop(1), State.ERROR, "zone-guard.cloister.dev"),
+    ("CK602", within(BINDINGS_PATH, "spec", "validationActions", ["Warn"]), State.ERROR, "does not deny"),
+    ("CK602", put(POLICIES_PATH), State.ERROR, "nothing to bind"),
+    ("CK603", within(POLICIES_PATH, "metadata", "labels", {}), State.WARNING, "of version unknown"),
+    ("CK603", put(POLICIES_PATH), State.ERROR, "no policy"),
+    ("CK701", given([rule("*", "*", "*")], DEV), State.NOTE, "Group dev"),
+    ("CK701", given([rule("*", "*", "*")], DEV, ZONE), State.NOTE, f"in namespace {ZONE}"),
+    ("CK702", given([rule("", "nodes/proxy", "get")], CI), State.WARNING, "ServiceAccount ci/deployer"),
+    ("CK702", given([rule("", "*", "get")], DEV), State.WARNING, "in every namespace"),
+    ("CK702", given([rule("", "*/proxy", "create")], DEV), State.WARNING, "nodes/proxy"),
+    ("CK703", given([rule("", "users groups", "impersonate")], DEV), State.WARNING, "ClusterRoleBinding somebody"),
+    ("CK703", given([rule("", "serviceaccounts", "*")], DEV, ZONE), State.WARNING, "RoleBinding somebody"),
+    ("CK704", given([rule("", "secrets", "list")], DEV), State.WARNING, "read Secrets in every namespace"),
+    ("CK704", given([rule("", "secrets", "get")], CI, "cert-manager", local=True), State.WARNING, "(Role power)"),
+    ("CK704", given([rule("", "secrets", "get", "cloister-ca-bot-g1")], CI, "cert-manager"), State.WARNING, "ci/"),
+    ("CK705", given([rule(RBAC, "clusterroles", "bind")], DEV), State.WARNING, "escalate or bind"),
+    ("CK705", given([rule(RBAC, "roles", "escalate")], DEV, HOME), State.WARNING, HOME),
+    ("CK706", given([rule("", "pods/exec", "create")], DEV), State.NOTE, "refused in zones by exec-guard"),
+    ("CK707", given([rule("", "serviceaccounts/token", "create")], DEV), State.NOTE, "exec-guard"),
+    (
+        "CK708",
+        given([rule("admissionregistration.k8s.io", "validatingadmissionpolicies", "delete")], DEV),
+        State.WARNING,
+        "change admission policies",
+    ),
+    ("CK709", given([rule("", "persistentvolumes", "create")], DEV), State.WARNING, "create PersistentVolumes"),
+]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_passes_where_all_is_as_it_must_be(code: str) -> None:
+    found = answers(code)
+    assert found
+    assert {result.state for result in found} == {State.OK}
+
+
+@pytest.mark.parametrize(("code", "change", "state", "message"), FINDINGS)
+def test_says_what_is_not(code: str, change: Change, state: State, message: str) -> None:
+    found = [result for result in answers(code, change) if result.state is state]
+    assert any(message in f"{result.answer.subject}: {result.answer.message}" for result in found), found
+    assert all(result.hint for result in found if state is not State.NOTE)
+
+
+def test_every_check_has_a_finding_and_every_code_is_its_own() -> None:
+    assert {code for code, *_ in FINDINGS} == set(CODES)
+    assert sorted(set(CODES)) == CODES
+    assert all(re.fullmatch(r"CK\d{3}", code) for code in CODES)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=CODES)
+def test_what_may_not_be_read_is_never_taken_for_ok(check: Any) -> None:
+    for path in check.asks:
+        found = answers(check.code, absent(path), refused(path))
+        assert [(result.state, result.answer.message) for result in found] == [(State.UNKNOWN, "it is forbidden")]
+
+
+def test_the_policies_are_those_of_the_chart() -> None:
+    documents = yaml.safe_load_all(KUSTOMIZED.read_text())
+    assert {one["metadata"]["name"] for one in documents if one["kind"] == "ValidatingAdmissionPolicy"} == set(POLICIES)
+
+
+def test_flannel_beside_something_that_enforces() -> None:
+    def beside(state: dict[str, Any]) -> None:
+        state[DAEMONSETS].append({"metadata": meta("kube-flannel-ds", "kube-flannel"), "spec": {}})
+
+    assert [result.state for result in answers("CK301", beside)] == [State.OK]
+
+
+def test_amazons_agent_that_is_turned_on() -> None:
+    change = daemonset("aws-node", {"image": AGENT, "args": ["--enable-network-policy=true"]})
+    assert [result.state for result in answers("CK301", change)] == [State.OK]
+
+
+def test_without_the_guard_entering_pods_is_a_finding() -> None:
+    def unbound(state: dict[str, Any]) -> None:
+        state[BINDINGS_PATH] = [one for one in state[BINDINGS_PATH] if "exec" not in one["spec"]["policyName"]]
+
+    found = answers("CK706", given([rule("", "pods/exec", "create")], DEV), unbound)
+    assert State.WARNING in {result.state for result in found}
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        {"kind": "Group", "name": "system:nodes"},
+        {"kind": "User", "name": "system:kube-scheduler"},
+        {"kind": "ServiceAccount", "namespace": "kube-system", "name": "anything"},
+        {"kind": "ServiceAccount", "namespace": HOME, "name": "cloister"},
+        {"kind": "ServiceAccount", "namespace": "cert-manager", "name": "cert-manager"},
+    ],
+)
+def test_built_in_holders_are_folded(subject: Any) -> None:
+    found = answers("CK704", given([rule("", "secrets", "get")], subject))
+    assert [result.state for result in found] == [State.OK]
+    assert "1 of" in found[0].answer.message
+
+
+@pytest.mark.parametrize(
+    "name", ["system:authenticated", "system:unauthenticated", "system:serviceaccounts", "system:serviceaccounts:ci"]
+)
+def test_everybody_is_nobodys_own(name: str) -> None:
+    found = answers("CK704", given([rule("", "secrets", "get")], {"kind": "Group", "name": name}))
+    assert State.WARNING in {result.state for result in found}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        given([rule("", "secrets", "get")], DEV, "elsewhere"),
+        given([rule("", "secrets", "create delete")], DEV),
+        given([rule("apps", "secrets", "get")], DEV),
+        lambda state: state[BINDINGS].append(
+            {"metadata": meta("x", ZONE), "roleRef": {"kind": "Role", "name": "gone"}, "subjects": [DEV]}
+        ),
+        lambda state: state[CLUSTER_BINDINGS].append(
+            {"metadata": meta("x"), "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"}, "subjects": None}
+        ),
+        lambda state: state[CLUSTER_ROLES].append({"metadata": meta("aggregated"), "rules": None}),
+    ],
+    ids=["elsewhere", "other verbs", "other group", "a role that is gone", "nobody", "no rules"],
+)
+def test_what_gives_nothing_here(change: Change) -> None:
+    assert {result.state for result in answers("CK704", change)} == {State.OK}
+
+
+def test_a_node_that_does_not_answer_says_nothing_of_its_clock() -> None:
+    late = within(NODE_LEASES, "spec", "renewTime", at(NOW - dt.timedelta(1)))
+    found = answers("CK103", late, within(NODES, "status", {}))
+    assert {result.state for result in found} == {State.OK}
+
+
+def test_webhooks_tell_the_version_where_deployments_do_not() -> None:
+    made = {
+        "metadata": meta("cert-manager-webhook", app__version="v1.12.0"),
+        "webhooks": [{"name": "webhook.cert-manager.io", "clientConfig": {"service": {"namespace": "pki"}}}],
+    }
+    found = answers("CK202", absent(DEPLOYMENTS), put(WEBHOOKS, made))
+    assert [(result.state, result.answer.message) for result in found] == [(State.OK, "cert-manager v1.12.0")]
+    # And where it runs, so that its account is known as its own there.
+    account = {"kind": "ServiceAccount", "namespace": "pki", "name": "cert-manager"}
+    reader = given([rule("", "secrets", "get")], account)
+    assert {r.state for r in answers("CK704", absent(DEPLOYMENTS), put(WEBHOOKS, made), reader)} == {State.OK}
+
+
+def test_lines_show_each_way_out_once() -> None:
+    def two(state: dict[str, Any]) -> None:
+        given([rule("", "secrets", "get")], DEV)(state)
+        given([rule("", "secrets", "get")], CI)(state)
+
+    results = tuple(answers("CK704", two))
+    text = [line.plain for line in lines(results, everything=False)]
+    assert text[0].split() == ["STATE", "CODE", "WHAT"]
+    assert sum("Group dev" in line or "ci/deployer" in line for line in text) == 2
+    assert sum(line.startswith("    give it by Role") for line in text) == 1
+    assert text[-1] == "0 error, 2 warning, 0 unknown, 0 note, 1 ok"
+    assert any(line.startswith("ok") for line in map(str, lines(results, everything=True)))
+    assert [line.plain for line in lines((), everything=False)] == ["0 error, 0 warning, 0 unknown, 0 note, 0 ok"]

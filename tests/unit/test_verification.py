@@ -1,0 +1,161 @@
+"""What `cloister verify` makes of what it sees, and how it prints it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+from junitparser import JUnitXml
+
+from cloister.cli.verification import flows, objects, report
+from cloister.cli.verification.check import Check, Outcome
+from tests.edits import deployment as example
+from tests.edits import example as raw_example
+
+Object = dict[str, Any]
+
+NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
+DEPLOYMENT = example({})
+CHECKS = [
+    Check("network", "training -> checkpoints", Outcome.HOLDS, "8443 passes"),
+    Check("network", "training -> inference", Outcome.FAILED, "training -> inference:8000: reached, must be blocked"),
+    Check("refusals", "exec into a pod of a-training", Outcome.UNTRIED, "no pod runs there now"),
+]
+
+
+def pair(source: str, target: str, **ports: str) -> Object:
+    return {"source": source, "target": target} | ports
+
+
+def found(*pairs: Object, failures: tuple[str, ...] = ()) -> dict[str, Check]:
+    proof = {"pairs": list(pairs), "failures": list(failures)}
+    return {check.name: check for check in flows.checks(DEPLOYMENT, proof)}
+
+
+def test_a_pair_holds_with_what_was_seen() -> None:
+    check = found(pair("training", "checkpoints", passed="8443", blocked="8000 8443/udp"))["training -> checkpoints"]
+    assert (check.outcome, check.detail) == (Outcome.HOLDS, "8443 passes; 8000 8443/udp blocked")
+
+
+def test_a_pair_fails_with_where_and_what() -> None:
+    failure = "training -> inference:8000: reached, must be blocked"
+    checks = found(pair("training", "inference", failed="8000", blocked="8443"), failures=(failure,))
+    assert (checks["training -> inference"].outcome, checks["training -> inference"].detail) == (
+        Outcome.FAILED,
+        failure,
+    )
+    around = checks["no way around gate and auditor"]
+    assert around.outcome is Outcome.FAILED
+    assert "training -> inference:8000" in around.detail
+
+
+def test_a_gate_without_client_verification_fails_and_one_that_does_not_serve_is_untried() -> None:
+    failure = "training -> gate of checkpoints:8443: answered without a certificate, must be refused"
+    checks = found(
+        pair("training", "gate of checkpoints", failed="8443"),
+        pair("training", "gate of training-data", blocked="8443"),
+        pair("training", "gate of interaction-logs"),
+        failures=(failure,),
+    )
+    assert checks["training -> gate of checkpoints"].outcome is Outcome.FAILED
+    assert checks["training -> gate of checkpoints"].group == "mutual TLS"
+    assert checks["training -> gate of training-data"].outcome is Outcome.HOLDS
+    assert checks["training -> gate of interaction-logs"].outcome is Outcome.UNTRIED
+    assert checks["gate of inference"].outcome is Outcome.UNTRIED
+
+
+def test_what_no_canary_can_try_is_said() -> None:
+    checks = found()
+    (flow,) = [name for name in checks if name.startswith("web/")]
+    assert checks[flow].outcome is Outcome.UNTRIED
+    assert "namespace of yours" in checks[flow].detail
+
+
+def certificate(**changes: Any) -> Object:
+    return {
+        "name": "leaf",
+        "namespace": "a",
+        "ready": True,
+        "notAfter": "2026-06-02T12:00:00Z",
+        "renewalTime": "2026-06-02T04:00:00Z",
+    } | changes
+
+
+def resource(**status: Any) -> Object:
+    raw = raw_example()
+    raw["metadata"]["generation"] = 1
+    return raw | {"status": {"observedGeneration": 1} | status}
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome", "detail"),
+    [
+        ({}, Outcome.HOLDS, "until 2026-06-02T12:00:00Z"),
+        ({"ready": False}, Outcome.FAILED, "is not issued"),
+        ({"notAfter": "2026-06-01T11:00:00Z"}, Outcome.FAILED, "has expired at 2026-06-01T11:00:00Z"),
+        ({"renewalTime": "2026-06-01T11:00:00Z"}, Outcome.FAILED, "should have been renewed at 2026-06-01T11:00:00Z"),
+    ],
+)
+def test_certificates_are_judged_by_their_age(changes: Object, outcome: Outcome, detail: str) -> None:
+    (check,) = objects.reported(resource(certificates=[certificate(**changes)]), NOW)
+    assert (check.outcome, check.detail) == (outcome, detail)
+
+
+def test_keys_are_judged_by_what_was_declared() -> None:
+    raw = resource(
+        keyrings=[
+            {
+                "store": "checkpoints",
+                "secret": "keyring-checkpoints",
+                "current": 2,
+                "old": [1],
+                "created": "2026-05-01T00:00:00Z",
+            },
+            {"store": "training-data", "secret": "elsewhere"},
+        ]
+    )
+    raw["spec"]["storage"]["checkpoints"]["encryption"] = {"rotateEvery": "7d"}
+    late, foreign = objects.reported(raw, NOW)
+    assert (late.outcome, late.name) == (Outcome.FAILED, "keys of checkpoints")
+    assert foreign.outcome is Outcome.UNTRIED
+    raw["spec"]["storage"]["checkpoints"]["encryption"] = {"rotateEvery": "60d"}
+    held, _ = objects.reported(raw, NOW)
+    assert (held.outcome, "moved away from 1" in held.detail) == (Outcome.HOLDS, True)
+
+
+def test_conditions_are_taken_at_their_word_and_unknown_is_no_proof() -> None:
+    conditions = [
+        {"type": kind, "status": status, "message": kind}
+        for kind, status in (("ZonesIsolated", "True"), ("EncryptedAtRest", "Unknown"), ("AuditRecording", "False"))
+    ]
+    outcomes = [check.outcome for check in objects.reported(resource(conditions=conditions), NOW)]
+    assert outcomes == [Outcome.HOLDS, Outcome.UNTRIED, Outcome.FAILED]
+    raw = resource()
+    raw["metadata"]["generation"] = 2
+    (check,) = objects.reported(raw, NOW)
+    assert check.outcome is Outcome.FAILED
+
+
+def test_a_table_has_a_line_for_each_check_and_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    report.print_all("a", CHECKS, "table")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["WHAT", "OUTCOME", "WHERE", "SEEN"]
+    assert len(lines) == len(CHECKS) + 3
+    assert lines[-1] == "1 holds, 1 FAILED, 1 untried"
+
+
+def test_json_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    report.print_all("a", CHECKS, "json")
+    said = json.loads(capsys.readouterr().out)
+    assert said["deployment"] == "a"
+    assert [one["outcome"] for one in said["checks"]] == ["holds", "failed", "untried"]
+
+
+def test_junit_counts_failures_and_what_was_not_tried(capsys: pytest.CaptureFixture[str]) -> None:
+    report.print_all("a", CHECKS, "junit")
+    text = capsys.readouterr().out
+    document = JUnitXml.fromstring(text.encode())
+    assert (document.tests, document.failures, document.skipped) == (3, 1, 1)
+    assert 'message="training -&gt; inference:8000: reached, must be blocked"' in text
