@@ -11,7 +11,7 @@ from cloister import names
 from cloister.spec.deployment import MAX_NAME_LENGTH, Spec
 from cloister.spec.fields import cel
 from cloister.spec.status import Status
-from cloister.zones import Zone
+from cloister.zones import PLACES
 
 _DROPPED = {"title", "default", "additionalProperties"}
 """Not allowed beside properties in a structural schema (additionalProperties), noise (title), or resolved in code:
@@ -81,16 +81,18 @@ _MACHINES = (
     "storage.checkpoints.readers",
     "storage.checkpoints.writers",
     "storage.interactionLogs.readers",
+    "metrics.scrapers",
 )
 
 
 def _outside(machines: str) -> dict[str, str]:
     """Only at the root does CEL know the name of the resource, and so of its zones."""
     field = f"self.spec.{machines}"
-    own = ", ".join(f"self.metadata.name + '-{zone}'" for zone in Zone)
+    block = field.rpartition(".")[0]
+    own = ", ".join(f"self.metadata.name + '-{place}'" for place in PLACES)
     return cel(
-        f"!has({field}) || {field}.all(m, !(m.namespace in [{own}]))",
-        f"spec.{machines}[].namespace is one of this deployment's own zones, where no machine of yours runs",
+        f"!has({block}) || !has({field}) || {field}.all(m, !(m.namespace in [{own}]))",
+        f"spec.{machines}[].namespace is one of this deployment's own, where no machine of yours runs",
     )
 
 

@@ -2,8 +2,31 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from cloister.zones import Component
+
+
+@dataclass(frozen=True)
+class Beyond:
+    """Something outside the zones that nothing in a zone must reach."""
+
+    name: str
+    address: str
+    port: int
+    kind: Literal["tcp", "udp", "dns"] = "tcp"
+
+
+@dataclass(frozen=True)
+class CanaryRun:
+    """A run of the canaries that is under way."""
+
+    id: str
+    listeners: Mapping[str, str] = field(default_factory=dict)
+    """Post -> address of the canary that listens for it; empty until every one does."""
+    gates: Mapping[Component, str] = field(default_factory=dict)
+    """ClusterIP of each gate that serves."""
+    beyond: tuple[Beyond, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -20,6 +43,10 @@ class Facts:
     """The identity provider's JWKS document (RFC 7517), JSON text; None when there is none yet: nobody is admitted."""
     revocations: str | None = None
     """A :class:`cloister.sidecar.Revocations`, JSON text; None when there is none (yet)."""
+    canary: CanaryRun | None = None
+    """The run of the canaries, while there is one."""
+    injection_rules: str | None = None
+    """The user's rules for prompt injection (:mod:`cloister.inspection.rules`), checked; None when there are none."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from cloister import names
 from cloister.spec import Client, LLMDeployment, MaskKind, Principal, UserToken
-from cloister.zones import FLOW_TABLE, Component, FlowRule
+from cloister.zones import DNS_NAMESPACE, DNS_PODS, FLOW_TABLE, NODE_DNS, Component, FlowRule
 
 EVERY_KIND = tuple(map(str, MaskKind))
 """What a reader without the right to raw data does not see."""
@@ -16,16 +16,19 @@ EVERY_KIND = tuple(map(str, MaskKind))
 
 @dataclass(frozen=True)
 class Peer:
-    """One end of a flow: pods of one service account in one namespace."""
+    """One end of a flow: pods of one service account in one namespace; or addresses, where there is no namespace."""
 
     namespace: str
     service_account: str
+    """Empty where nobody asks for it (scrapers, backends)."""
     pods: Mapping[str, str]
     """Labels of its pods; empty means every pod of the namespace (the gate still asks for the identity)."""
     identity: str
-    """SPIFFE ID."""
+    """SPIFFE ID; empty where nobody asks for it."""
     component: Component | None = None
     """Which of ours it is; None for machines outside the zones."""
+    addresses: tuple[str, ...] = ()
+    """Networks (CIDR) in place of pods."""
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,14 @@ def flows(deployment: LLMDeployment) -> tuple[Flow, ...]:
     return tuple(flow for rule in FLOW_TABLE for flow in _BUILDERS[rule.id](deployment, rule))
 
 
+def gated(deployment: LLMDeployment) -> tuple[Flow, ...]:
+    """The flows that end at a gate: those of machines with an identity."""
+    return tuple(flow for flow in flows(deployment) if flow.rule.gated)
+
+
 def outside(deployment: LLMDeployment) -> tuple[Peer, ...]:
     """Every machine outside the zones that is given an identity, once each."""
-    found = {flow.source.identity: flow.source for flow in flows(deployment) if flow.source.component is None}
+    found = {flow.source.identity: flow.source for flow in gated(deployment) if flow.source.component is None}
     return tuple(found[identity] for identity in sorted(found))
 
 
@@ -184,6 +192,27 @@ def _write(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
             yield Flow(rule, machine(deployment, writer), peer(deployment, store), (grant,))
 
 
+def _scrape(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
+    for scraper in deployment.spec.metrics.scrapers:
+        for component in components(deployment):
+            source = Peer(scraper.namespace, "", scraper.pod_selector, "")
+            yield Flow(rule, source, peer(deployment, component), (Grant(_methods(rule), paths=("/metrics",)),))
+
+
+def _resolve(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
+    for component, store in deployment.spec.storage.by_component().items():
+        if store.backend:
+            for dns in (Peer(DNS_NAMESPACE, "", DNS_PODS, ""), Peer("", "", {}, "", addresses=(NODE_DNS,))):
+                yield Flow(rule, peer(deployment, component), dns)
+
+
+def _keep(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
+    for component, store in deployment.spec.storage.by_component().items():
+        if store.backend:
+            place = Peer("", "", {}, "", addresses=store.backend.addresses)
+            yield Flow(rule, peer(deployment, component), place)
+
+
 def _between(deployment: LLMDeployment, rule: FlowRule, source: Component, target: Component, grant: Grant) -> Flow:
     return Flow(rule, peer(deployment, source), peer(deployment, target), (grant,))
 
@@ -200,4 +229,8 @@ _BUILDERS: dict[str, Callable[[LLMDeployment, FlowRule], Iterator[Flow]]] = {
     "journal": _journal,
     "read": _read,
     "write": _write,
+    "scrape": _scrape,
+    "scrape-gate": _scrape,
+    "resolve": _resolve,
+    "keep": _keep,
 }

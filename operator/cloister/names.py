@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cloister.zones import Component, Zone
+from cloister.zones import Component, Place
 
 GROUP: Final = "cloister.dev"
 VERSION: Final = "v1alpha1"
@@ -16,6 +16,14 @@ FIELD_MANAGER: Final = "cloister"
 LABEL_DEPLOYMENT: Final = f"{GROUP}/deployment"
 LABEL_OWNER: Final = f"{GROUP}/owner-uid"
 LABEL_ZONE: Final = f"{GROUP}/zone"
+LABEL_ROLE: Final = f"{GROUP}/role"
+"""What a pod is for. Policies do not look at it, Services do: a canary has every other label of whom it stands for."""
+WORKLOAD: Final = "workload"
+LISTENER: Final = "listener"
+"""A canary that is to be reached, or must not be."""
+PROBER: Final = "prober"
+"""A canary that tries."""
+LABEL_RUN: Final = f"{GROUP}/canary-run"
 LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_NAME: Final = "app.kubernetes.io/name"
@@ -31,13 +39,20 @@ TRUST_BUNDLE: Final = "trust-bundle"
 DENY_ALL: Final = "deny-all"
 FETCH: Final = "fetch"
 """The init container that brings the weights."""
+STORE: Final = "store"
+"""The container with rclone, in stores."""
+CANARY: Final = "canary"
+"""Service account of the canaries, and name of the policy by which they reach out of their own namespace."""
+VERIFY_REQUEST: Final = f"{GROUP}/verify-requested"
+"""Annotation of an LLMDeployment by which a run of the canaries is asked for; the answer names its value."""
 REVOCATIONS: Final = "revocations"
+INJECTION_RULES: Final = "injection-rules"
 """The ConfigMap, in the inference zone, with the list of those who are no longer admitted."""
 
 
-def namespace(deployment: str, zone: Zone) -> str:
-    """The namespace that is the zone."""
-    return f"{deployment}-{zone}"
+def namespace(deployment: str, place: Place) -> str:
+    """The namespace that is the zone, or the ground beside the zones."""
+    return f"{deployment}-{place}"
 
 
 def service_host(deployment: str, component: Component) -> str:
@@ -93,14 +108,30 @@ def auditor_config(component: Component) -> str:
     return f"auditor-{component}"
 
 
+def flow_policy(component: Component, direction: str) -> str:
+    """The NetworkPolicy with a component's flows in one direction (`Ingress` or `Egress`)."""
+    return f"{component}-{direction.lower()}"
+
+
 def owner_labels(deployment: str, uid: str) -> dict[str, str]:
     """Labels that every generated object carries; pruning and drift repair touch nothing without them."""
     return {LABEL_MANAGED_BY: FIELD_MANAGER, LABEL_DEPLOYMENT: deployment, LABEL_OWNER: uid}
 
 
 def pod_selector(deployment: str, component: Component) -> dict[str, str]:
-    """Labels that select exactly one component's pods; stable over the life of the deployment."""
+    """Labels by which policies select one component's pods, and canaries that stand for it; stable over the life of
+    the deployment."""
     return {LABEL_DEPLOYMENT: deployment, LABEL_COMPONENT: str(component)}
+
+
+def workload_selector(deployment: str, component: Component) -> dict[str, str]:
+    """Labels that select one component's pods, and no canary."""
+    return pod_selector(deployment, component) | {LABEL_ROLE: WORKLOAD}
+
+
+def canary(run: str, role: str, post: str) -> str:
+    """Name of the Job that is one canary of a run."""
+    return f"canary-{run}-{role}-{post}"
 
 
 Key = tuple[str, str, str]

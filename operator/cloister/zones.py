@@ -6,6 +6,8 @@ and the live proof are all derived from this one table (through :mod:`cloister.f
 
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
 
 
 class Zone(StrEnum):
@@ -14,6 +16,12 @@ class Zone(StrEnum):
     TRAINING = "training"
     INFERENCE = "inference"
     STORAGE = "storage"
+
+
+Place = Zone | Literal["canary"]
+"""A zone, or the ground beside the zones, on which canaries stand as strangers."""
+GROUND: Place = "canary"
+PLACES: tuple[Place, ...] = (*Zone, GROUND)
 
 
 class Component(StrEnum):
@@ -45,9 +53,17 @@ HEALTH_PORT = 8081
 GATE_HEALTH_PORT = 8082
 """The gate's own readiness, likewise without identity and without data."""
 METRICS_PORT = 9090
-"""Prometheus metrics of the auditor. No flow reaches it yet: there is no field to declare a scraper."""
+"""Prometheus metrics of the auditor, for declared scrapers."""
 GATE_METRICS_PORT = 9091
 """Prometheus metrics of the gate, likewise. Two programs of a pod can't share a port."""
+
+
+DNS_PORT = 53
+HTTPS_PORT = 443
+DNS_NAMESPACE, DNS_PODS = "kube-system", MappingProxyType({"k8s-app": "kube-dns"})
+"""The cluster's DNS, as kubeadm and the clouds' Kubernetes label it."""
+NODE_DNS = "169.254.20.10/32"
+"""The node's DNS cache, where there is one (Kubernetes documentation, "NodeLocal DNSCache"); elsewhere nobody's."""
 
 
 class Party(StrEnum):
@@ -56,13 +72,18 @@ class Party(StrEnum):
     CLIENT = "client"
     READER = "reader"
     WRITER = "writer"
+    SCRAPER = "scraper"
     INFERENCE = "inference"
     TRAINING = "training"
     TRAINING_DATA = "training-data"
     CHECKPOINTS = "checkpoints"
     INTERACTION_LOGS = "interaction-logs"
+    BACKED_STORE = "store-with-backend"
+    BACKEND = "backend"
+    CLUSTER_DNS = "cluster-dns"
     EVERY_AUDITOR = "every-auditor"
     EVERY_STORE = "every-store"
+    EVERY_COMPONENT = "every-component"
 
 
 class Verb(StrEnum):
@@ -72,10 +93,13 @@ class Verb(StrEnum):
     READ = "read"
     WRITE = "write"
     APPEND = "append"
+    SCRAPE = "scrape"
+    RESOLVE = "resolve"
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """HTTP methods of the verb. ``call`` has none here: each API of the deployment names its own."""
+        """HTTP methods of the verb. ``call`` has none here: each API of the deployment names its own; ``resolve`` is no
+        HTTP."""
         return _METHODS[self]
 
 
@@ -84,6 +108,8 @@ _METHODS: dict[Verb, tuple[str, ...]] = {
     Verb.READ: ("GET", "HEAD"),
     Verb.WRITE: ("PUT", "DELETE"),
     Verb.APPEND: ("PUT",),
+    Verb.SCRAPE: ("GET",),
+    Verb.RESOLVE: (),
 }
 
 
@@ -100,6 +126,10 @@ class FlowRule:
     verbs: tuple[Verb, ...]
     port: int
     scope: str
+    gated: bool = True
+    """Whether it ends at a gate, which asks who calls. Other ports tell counts, nothing about anybody, or are not
+    ours."""
+    protocols: tuple[str, ...] = ("TCP",)
 
 
 FLOW_TABLE: tuple[FlowRule, ...] = (
@@ -138,6 +168,43 @@ FLOW_TABLE: tuple[FlowRule, ...] = (
     ),
     FlowRule("read", Party.READER, Party.EVERY_STORE, (Verb.READ,), GATE_PORT, "declared prefixes"),
     FlowRule("write", Party.WRITER, Party.EVERY_STORE, (Verb.WRITE,), GATE_PORT, "declared prefixes"),
+    FlowRule(
+        "scrape",
+        Party.SCRAPER,
+        Party.EVERY_COMPONENT,
+        (Verb.SCRAPE,),
+        METRICS_PORT,
+        "declared scrapers, counts of the auditor",
+        gated=False,
+    ),
+    FlowRule(
+        "scrape-gate",
+        Party.SCRAPER,
+        Party.EVERY_COMPONENT,
+        (Verb.SCRAPE,),
+        GATE_METRICS_PORT,
+        "declared scrapers, counts of the gate",
+        gated=False,
+    ),
+    FlowRule(
+        "resolve",
+        Party.BACKED_STORE,
+        Party.CLUSTER_DNS,
+        (Verb.RESOLVE,),
+        DNS_PORT,
+        "names, of a store with a backend alone",
+        gated=False,
+        protocols=("UDP", "TCP"),
+    ),
+    FlowRule(
+        "keep",
+        Party.BACKED_STORE,
+        Party.BACKEND,
+        (Verb.READ, Verb.WRITE),
+        HTTPS_PORT,
+        "sealed objects, at the declared addresses",
+        gated=False,
+    ),
 )
-"""Everything that may pass, besides the kubelet's health probes. Nothing here reaches DNS, the API server, the
-metadata address or the internet."""
+"""Everything that may pass, besides the kubelet's health probes. Nothing here reaches the API server, the metadata
+address or, but for a store's declared backend, anything outside the cluster."""

@@ -44,6 +44,13 @@ def _whole_namespace(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
             yield Hit(f"{field}.podSelector", message)
 
 
+def _any_scraper(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    for index, scraper in enumerate(deployment.spec.metrics.scrapers):
+        if not scraper.pod_selector:
+            message = f"every pod in {scraper.namespace} can read the counts, and nothing asks who it is"
+            yield Hit(f"spec.metrics.scrapers[{index}].podSelector", message)
+
+
 def _system_namespace(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
     for field, machine in deployment.spec.machines():
         if machine.namespace in _SYSTEM:
@@ -155,5 +162,12 @@ MACHINES = (
         "Two roles for one group in one zone",
         "keep one of them; logs includes view",
         _access_twice,
+    ),
+    Rule(
+        "CL211",
+        Severity.WARNING,
+        "A scraper without a pod selector",
+        "set podSelector to labels of Prometheus' pods",
+        _any_scraper,
     ),
 )

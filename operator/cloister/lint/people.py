@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from cloister.lint.finding import Hit, Rule, Severity
 from cloister.spec import Client, LLMDeployment, UserToken
+from cloister.spec.behaviour import BehaviourAction
 
 
 def people_clients(deployment: LLMDeployment) -> Iterator[tuple[str, Client]]:
@@ -76,6 +77,13 @@ def _endless_session(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
         yield Hit("spec.identity.users.maxSessionAge", "a sign-in counts for as long as its tokens are renewed")
 
 
+def _unwatched(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    action = deployment.spec.inference.behaviour.action
+    if action is not BehaviourAction.ENFORCE:
+        what = "is only told" if action is BehaviourAction.FLAG else "is not looked at"
+        yield Hit("spec.inference.behaviour.action", f"how callers behave {what} (ZT-07)", action.value)
+
+
 PEOPLE = (
     Rule(
         "CL101",
@@ -126,5 +134,12 @@ PEOPLE = (
         "Sessions without an end",
         "set maxSessionAge, such as 8h; tokens must then carry auth_time",
         _endless_session,
+    ),
+    Rule(
+        "CL109",
+        Severity.WARNING,
+        "Behaviour without consequences",
+        "leave behaviour.action out, so that a session can end between two requests",
+        _unwatched,
     ),
 )

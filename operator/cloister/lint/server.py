@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from cloister.lint.finding import Hit, Rule, Severity
 from cloister.spec import LLMDeployment, Method, PodShape
-from cloister.spec.fields import SchemaVerdict
+from cloister.spec.fields import InputVerdict, Verdict
+from cloister.spec.replies import OutputKind
 
 ADMINISTRATIVE: tuple[tuple[str, str], ...] = (
     (r"/invocations", "vLLM's SageMaker route: every API at once, without its checks"),
@@ -171,9 +172,48 @@ def _unsafe_option(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
 
 def _unchecked_input(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
     verdict = deployment.spec.inference.guard.request_schema
-    if verdict is not SchemaVerdict.BLOCK:
-        what = "are recorded, and reach the model" if verdict is SchemaVerdict.FLAG else "reach the model"
+    if verdict is not InputVerdict.BLOCK:
+        what = "are recorded, and reach the model" if verdict is InputVerdict.FLAG else "reach the model"
         yield Hit("spec.inference.guard.schema", f"requests outside their API's schema {what} (ZT-20)", verdict.value)
+
+
+def _unmasked_output(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    guard = deployment.spec.inference.guard
+    field = "spec.inference.guard.sensitiveOutput"
+    if guard.sensitive_output in (Verdict.FLAG, Verdict.OFF):
+        what = "are recorded, and leave" if guard.sensitive_output is Verdict.FLAG else "leave unseen"
+        yield Hit(field, f"sensitive values in replies {what} (ZT-28)", guard.sensitive_output.value)
+    elif left := sorted(set(OutputKind) - set(guard.output_kinds)):
+        yield Hit("spec.inference.guard.outputKinds", f"replies may say these (ZT-28): {', '.join(left)}")
+
+
+def _unguarded(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    guard = deployment.spec.inference.guard
+    field = "spec.inference.guard"
+    if guard.prompt_injection is not InputVerdict.BLOCK:
+        what = (
+            "is recorded, and reaches"
+            if guard.prompt_injection is InputVerdict.FLAG
+            else "is not looked for, and reaches"
+        )
+        yield Hit(
+            f"{field}.promptInjection", f"prompt injection {what} the model (ZT-20)", guard.prompt_injection.value
+        )
+    elif guard.injection_threshold > 80:
+        message = "only what nobody could doubt is found"
+        yield Hit(f"{field}.injectionThreshold", message, guard.injection_threshold)
+    elif guard.injection_threshold < 20:
+        message = "ordinary requests will be refused"
+        yield Hit(f"{field}.injectionThreshold", message, guard.injection_threshold)
+    if guard.injection_rules and guard.prompt_injection is InputVerdict.OFF:
+        yield Hit(f"{field}.injectionRules", "nobody goes by these rules while promptInjection is Off")
+
+
+def _uncounted(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    verdict = deployment.spec.inference.guard.extraction
+    if verdict is not InputVerdict.BLOCK:
+        what = "is recorded, and goes on" if verdict is InputVerdict.FLAG else "is not noticed"
+        yield Hit("spec.inference.guard.extraction", f"extraction of the model {what} (ZT-22)", verdict.value)
 
 
 SERVER = (
@@ -237,5 +277,26 @@ SERVER = (
         "Input that is not checked",
         "leave guard.schema out, which blocks such requests",
         _unchecked_input,
+    ),
+    Rule(
+        "CL314",
+        Severity.WARNING,
+        "Replies that may say anything",
+        "leave guard.sensitiveOutput and guard.outputKinds out, which masks every kind of value",
+        _unmasked_output,
+    ),
+    Rule(
+        "CL315",
+        Severity.WARNING,
+        "Prompt injection is let through",
+        "leave guard.promptInjection out, which blocks, and injectionThreshold between 20 and 80",
+        _unguarded,
+    ),
+    Rule(
+        "CL316",
+        Severity.WARNING,
+        "Callers without a budget",
+        "leave guard.extraction out, which blocks beyond guard.budgets, and set these to what your callers need",
+        _uncounted,
     ),
 )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 from cloister.facts import Facts, Settings
 from cloister.render.access import role_bindings
-from cloister.render.auditor import auditor_configs, revocations
+from cloister.render.auditor import auditor_configs, injection_rules, revocations
+from cloister.render.canary import canaries, canary_accounts, canary_ground
 from cloister.render.certificates import certificate_authority, client_certificates, leaves, trust_bundles
 from cloister.render.gate import gate
 from cloister.render.identity import service_accounts
@@ -26,8 +27,11 @@ RENDERERS: tuple[Renderer, ...] = (
     deny_all,
     quotas,
     allow_flows,
+    canary_ground,
     service_accounts,
+    canary_accounts,
     role_bindings,
+    canaries,
     certificate_authority,
     leaves,
     client_certificates,
@@ -37,6 +41,7 @@ RENDERERS: tuple[Renderer, ...] = (
     gate,
     auditor_configs,
     revocations,
+    injection_rules,
     disruption_budgets,
     stores,
     inference,
@@ -48,7 +53,7 @@ def render(deployment: LLMDeployment, facts: Facts, settings: Settings) -> list[
     """Every object of a deployment, in the order in which they are applied.
 
     Which objects there are depends on the deployment alone; facts decide only what is in them, so that a fact that is
-    missing for a while never makes an object look superfluous.
+    missing for a while never makes an object look superfluous. Only canaries come and go, with their runs.
     """
     objects = [sealed(obj) for renderer in RENDERERS for obj in renderer(deployment, facts, settings)]
     return sorted(objects, key=lambda obj: (phase(obj), within(obj)))

@@ -4,9 +4,12 @@ from collections.abc import Iterable, Iterator
 
 from cloister import names, sidecar
 from cloister.facts import Facts, Settings
-from cloister.flows import Flow, bucket_path, components, flows, peer
+from cloister.flows import Flow, bucket_path, components, gated, peer
 from cloister.render.meta import Object, child, compact
 from cloister.spec import LLMDeployment, seconds
+from cloister.spec.behaviour import BehaviourAction
+from cloister.spec.fields import InputVerdict, Verdict
+from cloister.spec.replies import MachinesBudget, PersonsBudget
 from cloister.zones import HEALTH_PORT, METRICS_PORT, Component, Verb
 
 SHIPPING_SECONDS = 20
@@ -43,6 +46,19 @@ def reads_revocations(deployment: LLMDeployment, component: Component) -> bool:
     """Whether a component's auditor has a list of revocations."""
     users = deployment.spec.identity.users
     return component is Component.INFERENCE and users is not None and users.revocations is not None
+
+
+def injection_rules(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iterator[Object]:
+    """The user's rules for prompt injection. As long as they are not known the pod is not ready."""
+    if reads_injection_rules(deployment, Component.INFERENCE):
+        config = child(deployment, "v1", "ConfigMap", names.INJECTION_RULES, zone=Component.INFERENCE.zone)
+        file = sidecar.INJECTION_RULES.rsplit("/", 1)[1]
+        yield config if facts.injection_rules is None else config | {"data": {file: facts.injection_rules}}
+
+
+def reads_injection_rules(deployment: LLMDeployment, component: Component) -> bool:
+    """Whether a component's auditor has rules of the user's."""
+    return component is Component.INFERENCE and deployment.spec.inference.guard.injection_rules is not None
 
 
 def auditor_settings(deployment: LLMDeployment, component: Component) -> sidecar.Auditor:
@@ -83,7 +99,7 @@ def _upstream(deployment: LLMDeployment, component: Component) -> Object:
                 "buckets": _used(deployment, component),
             }
         case _:
-            served = tuple(flow for flow in flows(deployment) if flow.target.component is component)
+            served = tuple(flow for flow in gated(deployment) if flow.target.component is component)
             return {
                 "upstream": sidecar.Upstream(kind="s3", address=f"unix:{sidecar.STORE_SOCKET}"),
                 "buckets": (_bucket(component, served, masking=True),),
@@ -94,7 +110,7 @@ def _upstream(deployment: LLMDeployment, component: Component) -> Object:
 def _used(deployment: LLMDeployment, component: Component) -> tuple[sidecar.Bucket, ...]:
     """What a component may do in the stores. They mask; here nothing is masked a second time."""
     used: dict[Component, list[Flow]] = {}
-    for flow in flows(deployment):
+    for flow in gated(deployment):
         if flow.source.component is component and flow.target.component and Verb.APPEND not in flow.rule.verbs:
             used.setdefault(flow.target.component, []).append(flow)
     return tuple(_bucket(store, through, masking=False) for store, through in sorted(used.items()))
@@ -141,13 +157,68 @@ def _model_server(deployment: LLMDeployment) -> Object:
             for name, api in sorted(inference.apis.items())
         ),
         "people": _people(deployment),
+        "behaviour": _behaviour(deployment),
         "limits": sidecar.Limits(
             max_body_bytes=inference.limits.max_body_bytes,
             max_output_bytes=inference.limits.max_output_bytes,
             concurrent=inference.limits.concurrent,
         ),
         "request_schema": inference.guard.request_schema.value,
+        "output": _output(deployment),
+        "guard": sidecar.Guard(
+            prompt_injection=inference.guard.prompt_injection.value,
+            threshold=inference.guard.injection_threshold,
+            rules=sidecar.INJECTION_RULES if inference.guard.injection_rules else None,
+        ),
+        "extraction": _extraction(deployment),
     }
+
+
+def _output(deployment: LLMDeployment) -> sidecar.Output | None:
+    guard = deployment.spec.inference.guard
+    if guard.sensitive_output is Verdict.OFF:
+        return None
+    return sidecar.Output.model_validate(
+        {
+            "action": guard.sensitive_output.value,
+            "kinds": tuple(kind.value for kind in guard.output_kinds),
+            "patterns": guard.patterns,
+            "dictionaries": guard.dictionaries,
+            "canaries": guard.canaries,
+        }
+    )
+
+
+def _behaviour(deployment: LLMDeployment) -> sidecar.Behaviour | None:
+    wanted = deployment.spec.inference.behaviour
+    if wanted.action is BehaviourAction.OFF:
+        return None
+    return sidecar.Behaviour(
+        enforced=wanted.action is BehaviourAction.ENFORCE,
+        flag=wanted.flag_at,
+        step_up=wanted.step_up_at,
+        end=wanted.end_at,
+        half_life_seconds=60 * wanted.half_life_minutes,
+        travel_seconds=60 * wanted.travel_minutes,
+    )
+
+
+def _extraction(deployment: LLMDeployment) -> sidecar.Extraction | None:
+    guard = deployment.spec.inference.guard
+    if guard.extraction is InputVerdict.OFF:
+        return None
+    budgets = {"people": _budget(guard.budgets.people), "machines": _budget(guard.budgets.machines)}
+    return sidecar.Extraction.model_validate({"action": guard.extraction.value, **budgets})
+
+
+def _budget(budget: PersonsBudget | MachinesBudget) -> sidecar.Budget:
+    return sidecar.Budget(
+        similar=budget.similar_prompts,
+        tokens=budget.output_tokens,
+        logprobs=budget.logprobs,
+        embeddings=budget.embeddings,
+        repetitions=budget.repetitions,
+    )
 
 
 def _people(deployment: LLMDeployment) -> sidecar.People:

@@ -6,7 +6,7 @@ from typing import Any
 
 from cloister import names
 from cloister.spec import DeletionPolicy, LLMDeployment
-from cloister.zones import Component, Zone
+from cloister.zones import Component, Place
 
 Object = dict[str, Any]
 
@@ -17,7 +17,7 @@ def child(
     kind: str,
     name: str,
     *,
-    zone: Zone | None = None,
+    zone: Place | None = None,
     component: Component | None = None,
     namespace: str | None = None,
     owned: bool = False,

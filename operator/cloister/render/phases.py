@@ -12,10 +12,11 @@ class Phase(IntEnum):
 
     DENY = 0
     IDENTITY = 1
-    STORAGE = 2
-    CONFIG = 3
-    STORES = 4
-    COMPUTE = 5
+    PROOF = 2
+    STORAGE = 3
+    CONFIG = 4
+    STORES = 5
+    COMPUTE = 6
 
 
 _BY_KIND = {
@@ -43,8 +44,15 @@ def phase(obj: Object) -> Phase:
             return Phase.IDENTITY if obj["spec"].get("isCA") else Phase.STORAGE
         case "StatefulSet":
             return Phase.STORES if metadata["labels"][names.LABEL_ZONE] == Zone.STORAGE else Phase.COMPUTE
+        case "Job" if is_canary(obj):
+            return Phase.PROOF
         case _:
             return _BY_KIND[kind]
+
+
+def is_canary(obj: Object) -> bool:
+    """Whether an object is a canary of a run, and no workload."""
+    return names.LABEL_RUN in obj["metadata"]["labels"]
 
 
 def within(obj: Object) -> int:

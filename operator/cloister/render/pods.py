@@ -9,7 +9,7 @@ from typing import Any
 
 from cloister import names, sidecar
 from cloister.facts import Facts, Settings
-from cloister.render.auditor import auditor_settings, reads_revocations
+from cloister.render.auditor import auditor_settings, reads_injection_rules, reads_revocations
 from cloister.render.gate import gate_files
 from cloister.render.gate.bootstrap import arguments
 from cloister.render.meta import Object, digest
@@ -40,7 +40,7 @@ def pod_template(
     return {
         "metadata": {
             "labels": names.owner_labels(deployment.name, deployment.uid)
-            | names.pod_selector(deployment.name, component)
+            | names.workload_selector(deployment.name, component)
             | {names.LABEL_ZONE: str(component.zone)},
             "annotations": {names.ANNOTATION_CONFIG: _config_digest(deployment, component, facts)},
         },
@@ -149,6 +149,14 @@ def _auditor(deployment: LLMDeployment, component: Component, settings: Settings
         sockets.append(sidecar.STORE_SOCKET)
         copies.append(mount("masked", sidecar.SCRATCH_DIR))
     lists = [mount("revocations", sidecar.REVOCATIONS.rsplit("/", 1)[0], read_only=True)]
+    rules = [mount("injection-rules", sidecar.INJECTION_RULES.rsplit("/", 1)[0], read_only=True)]
+    # At once when the pod is to end, and not when the auditor is: a kubelet runs every container's preStop first, and
+    # ends sidecars after the workload (Kubernetes documentation, "Termination with sidecars").
+    # Also when it is to end alone, since it hangs: so its start takes that back.
+    tell = ["python", "-m", "cloister.jobs.drain"]
+    drains = {
+        "lifecycle": {"preStop": {"exec": {"command": tell}}, "postStart": {"exec": {"command": [*tell, "--over"]}}}
+    }
     return {
         "name": "auditor",
         "image": settings.image,
@@ -159,6 +167,7 @@ def _auditor(deployment: LLMDeployment, component: Component, settings: Settings
             {"name": "health", "containerPort": HEALTH_PORT},
             {"name": "metrics", "containerPort": METRICS_PORT},
         ],
+        **(drains if component is Component.INFERENCE else {}),
         "startupProbe": probe(HEALTH_PORT, "/healthz", periodSeconds=1, failureThreshold=60),
         "readinessProbe": probe(HEALTH_PORT, "/readyz", periodSeconds=5),
         "livenessProbe": probe(HEALTH_PORT, "/healthz", periodSeconds=10, failureThreshold=6),
@@ -168,6 +177,7 @@ def _auditor(deployment: LLMDeployment, component: Component, settings: Settings
             mount("auditor-config", sidecar.AUDITOR_CONFIG.rsplit("/", 1)[0], read_only=True),
             mount("journal", sidecar.JOURNAL_DIR),
             *(lists if reads_revocations(deployment, component) else ()),
+            *(rules if reads_injection_rules(deployment, component) else ()),
             *copies,
             *(socket_mount(socket) for socket in sockets),
         ],
@@ -176,6 +186,7 @@ def _auditor(deployment: LLMDeployment, component: Component, settings: Settings
 
 def _shared_volumes(deployment: LLMDeployment, component: Component) -> list[Object]:
     lists = [{"name": "revocations", "configMap": {"name": names.REVOCATIONS}}]
+    rules = [{"name": "injection-rules", "configMap": {"name": names.INJECTION_RULES}}]
     sockets = [sidecar.ADMIN_SOCKET, sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET]
     return [
         {"name": "gate-config", "configMap": {"name": names.gate_config(component)}},
@@ -184,6 +195,7 @@ def _shared_volumes(deployment: LLMDeployment, component: Component) -> list[Obj
         {"name": "leaf", "secret": {"secretName": names.leaf(component), "defaultMode": 0o440}},
         {"name": "trust", "configMap": {"name": names.TRUST_BUNDLE}},
         *(lists if reads_revocations(deployment, component) else ()),
+        *(rules if reads_injection_rules(deployment, component) else ()),
         *([scratch("masked", MASKED_SIZE)] if component.is_store else ()),
         *({"name": socket_volume(socket), "emptyDir": dict(_MEMORY)} for socket in sockets),
     ]
@@ -193,7 +205,7 @@ def _config_digest(deployment: LLMDeployment, component: Component, facts: Facts
     """Changes when something changes that the programs read only at their start, so that pods are replaced.
 
     Listeners, clusters and certificates are not among it: Envoy follows those files while it runs, and the auditor the
-    list of revocations.
+    list of revocations and the rules for prompt injection.
     """
     bootstrap = gate_files(deployment, component, facts)["envoy.json"]
     return digest([bootstrap, auditor_settings(deployment, component).model_dump(mode="json")])

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from cloister import names, sidecar
 from cloister.facts import Facts, Settings
 from cloister.keyring import SERVED
+from cloister.render import backend
 from cloister.render.meta import Object, child, retains_storage
 from cloister.render.pods import (
     mount,
@@ -15,7 +16,7 @@ from cloister.render.pods import (
     socket_mount,
     socket_volume,
 )
-from cloister.spec import LLMDeployment, Store
+from cloister.spec import Backend, LLMDeployment, Store
 from cloister.spec.fields import seconds
 from cloister.zones import GATE_PORT, STORES, Component
 
@@ -28,8 +29,10 @@ directory, which `serve s3` expects to be there."""
 
 
 def volumes(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iterator[Object]:
-    """A claim a store, and one for the records of training, whose pods come and go."""
+    """A claim a store that has no backend, and one for the records of training, whose pods come and go."""
     for component, store in deployment.spec.storage.by_component().items():
+        if store.size is None:
+            continue
         claim = child(
             deployment,
             "v1",
@@ -52,7 +55,7 @@ def services(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
         yield service | {
             "spec": {
                 "type": "ClusterIP",
-                "selector": names.pod_selector(deployment.name, component),
+                "selector": names.workload_selector(deployment.name, component),
                 "ports": [{"name": "gate", "port": GATE_PORT, "targetPort": GATE_PORT, "protocol": "TCP"}],
             }
         }
@@ -74,16 +77,16 @@ def stores(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Itera
             "spec": {
                 "replicas": 1,
                 "serviceName": str(component),
-                "selector": {"matchLabels": names.pod_selector(deployment.name, component)},
+                "selector": {"matchLabels": names.workload_selector(deployment.name, component)},
                 "template": pod_template(
                     deployment,
                     component,
                     facts,
                     settings,
-                    workload=_store(component, settings),
+                    workload=_store(deployment, component, settings),
                     before=[_keeper(deployment, component, settings)],
                     volumes=[
-                        {"name": "data", "persistentVolumeClaim": {"claimName": str(component)}},
+                        _place(deployment, component),
                         {
                             "name": "keyring",
                             "secret": {"secretName": keyring_name(deployment, component), "defaultMode": 0o440},
@@ -93,10 +96,21 @@ def stores(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Itera
                         {"name": socket_volume(sidecar.STORE_SOCKET), "emptyDir": {"sizeLimit": "1Mi"}},
                         scratch("tmp", "1Gi"),
                     ],
+                    **(backend.dns() if _backend(deployment, component) else {}),
                 ),
                 "volumeClaimTemplates": [journal_claim(deployment)],
             }
         }
+
+
+def _backend(deployment: LLMDeployment, component: Component) -> Backend | None:
+    return deployment.spec.storage.by_component()[component].backend
+
+
+def _place(deployment: LLMDeployment, component: Component) -> Object:
+    """The volume with the objects, or with what opens the place where they are."""
+    place = _backend(deployment, component)
+    return backend.volume(place) if place else {"name": "data", "persistentVolumeClaim": {"claimName": str(component)}}
 
 
 def claim_spec(size: str, store: Store) -> Object:
@@ -124,7 +138,12 @@ def _keeper(deployment: LLMDeployment, component: Component, settings: Settings)
     what is past its retention. The only container that the keyring is mounted into."""
     logs = deployment.spec.storage.interaction_logs
     retention = logs.retention if component is Component.INTERACTION_LOGS else None
-    config = sidecar.Keeper(store=str(component), retention_seconds=seconds(retention) if retention else None)
+    place = _backend(deployment, component)
+    config = sidecar.Keeper(
+        store=str(component),
+        backend=backend.root(place) if place else None,
+        retention_seconds=seconds(retention) if retention else None,
+    )
     return {
         "name": "keeper",
         "image": settings.image,
@@ -137,7 +156,7 @@ def _keeper(deployment: LLMDeployment, component: Component, settings: Settings)
         "resources": resources("20m", "64Mi", "256Mi"),
         "securityContext": restricted(sidecar.STORE_UID, sidecar.SOCKET_GID),
         "volumeMounts": [
-            mount("data", sidecar.DATA_DIR),
+            *([] if place else [mount("data", sidecar.DATA_DIR)]),
             mount("keyring", sidecar.KEYRING_DIR, read_only=True),
             mount("run-keys", sidecar.KEYS_DIR),
             socket_mount(sidecar.CONTROL_SOCKET),
@@ -145,12 +164,13 @@ def _keeper(deployment: LLMDeployment, component: Component, settings: Settings)
     }
 
 
-def _store(component: Component, settings: Settings) -> Object:
+def _store(deployment: LLMDeployment, component: Component, settings: Settings) -> Object:
     """rclone's S3 server over its encrypting remotes, on a socket that only the auditor reaches."""
+    place = _backend(deployment, component)
     return {
-        "name": "store",
+        "name": names.STORE,
         "image": settings.store_image,
-        "command": ["sh", "-ec", _START, "store"],
+        "command": ["sh", "-ec", backend.START if place else _START, "store"],
         "args": [
             "serve",
             "s3",
@@ -180,14 +200,15 @@ def _store(component: Component, settings: Settings) -> Object:
             {"name": "RCLONE_CONFIG", "value": sidecar.RCLONE_CONF},
             {"name": "RCLONE_CACHE_DIR", "value": "/tmp"},  # noqa: S108 - a volume of its own
             {"name": "GOMEMLIMIT", "value": "900MiB"},
+            *(backend.environment(component, place) if place else ()),
         ],
         "resources": resources("100m", "128Mi", "1Gi"),
         "securityContext": restricted(sidecar.STORE_UID, sidecar.SOCKET_GID),
         "volumeMounts": [
-            mount("data", sidecar.DATA_DIR),
+            backend.mounted() if place else mount("data", sidecar.DATA_DIR),
             mount("run-keys", sidecar.KEYS_DIR, read_only=True),
             mount("tmp", "/tmp"),  # noqa: S108 - a volume of its own
             socket_mount(sidecar.STORE_SOCKET),
             socket_mount(sidecar.CONTROL_SOCKET),
         ],
-    }
+    } | (backend.supervision() if place else {})

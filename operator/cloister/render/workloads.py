@@ -64,7 +64,7 @@ def inference(deployment: LLMDeployment, facts: Facts, settings: Settings) -> It
         workload=workload,
         before=before,
         volumes=volumes,
-        **_placement(spec),
+        **placement(spec),
     )
     if _replicated(deployment):
         template["spec"]["topologySpreadConstraints"] = [
@@ -72,7 +72,7 @@ def inference(deployment: LLMDeployment, facts: Facts, settings: Settings) -> It
                 "maxSkew": 1,
                 "topologyKey": "kubernetes.io/hostname",
                 "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": names.pod_selector(deployment.name, component)},
+                "labelSelector": {"matchLabels": names.workload_selector(deployment.name, component)},
             }
         ]
     stateful_set = child(deployment, "apps/v1", "StatefulSet", str(component), zone=component.zone, component=component)
@@ -83,7 +83,7 @@ def inference(deployment: LLMDeployment, facts: Facts, settings: Settings) -> It
         | {
             "serviceName": str(component),
             "podManagementPolicy": "Parallel",
-            "selector": {"matchLabels": names.pod_selector(deployment.name, component)},
+            "selector": {"matchLabels": names.workload_selector(deployment.name, component)},
             "template": template,
             "volumeClaimTemplates": [journal_claim(deployment)],
         }
@@ -105,7 +105,7 @@ def disruption_budgets(deployment: LLMDeployment, facts: Facts, settings: Settin
         yield budget | {
             "spec": {
                 "maxUnavailable": 1,
-                "selector": {"matchLabels": names.pod_selector(deployment.name, component)},
+                "selector": {"matchLabels": names.workload_selector(deployment.name, component)},
             }
         }
 
@@ -127,7 +127,7 @@ def training(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
         restartPolicy="Never",
         # Not complete before its records are stored.
         terminationGracePeriodSeconds=TRAINING_SHIPPING_SECONDS + DRAIN_SECONDS + 15,
-        **_placement(spec),
+        **placement(spec),
     )
     job_spec = {"backoffLimit": 2, "template": template}
     if spec.schedule:
@@ -193,7 +193,7 @@ def _volumes(spec: PodShape) -> list[Object]:
     return volumes
 
 
-def _placement(spec: PodShape) -> dict[str, Any]:
+def placement(spec: PodShape) -> dict[str, Any]:
     """Where the pod may run, and by what."""
     placement: Object = {
         "runtimeClassName": spec.runtime_class_name,

@@ -1,6 +1,7 @@
 """pydantic models of LLMDeployment: the only reader of raw dicts."""
 
 from cloister.spec.audit import Audit
+from cloister.spec.backend import Backend, Provider
 from cloister.spec.deployment import (
     EXCUSABLE,
     Access,
@@ -32,6 +33,7 @@ __all__ = [
     "Access",
     "Api",
     "Audit",
+    "Backend",
     "Client",
     "ControlException",
     "DeletionPolicy",
@@ -43,6 +45,7 @@ __all__ = [
     "PodShape",
     "Principal",
     "Problem",
+    "Provider",
     "Reader",
     "Role",
     "Spec",

@@ -19,10 +19,11 @@ from cloister.spec.fields import (
     rules,
 )
 from cloister.spec.identity import Identity
+from cloister.spec.metrics import Metrics
 from cloister.spec.problems import refused_if
 from cloister.spec.storage import Principal, Storage
 from cloister.spec.workload import RESERVED_PORTS, Client, Inference, Training
-from cloister.zones import Zone
+from cloister.zones import PLACES, Zone
 
 MAX_NAME_LENGTH = 40
 """Leaves room in 63 characters for every suffix that Cloister adds to a deployment's name."""
@@ -106,6 +107,7 @@ class Spec(Model):
     training: Training | None = Field(None, description="The training program; left out, the zone stays empty.")
     storage: Storage = Field(description="Three separate stores.")
     audit: Audit = Field(description="What is recorded, and for whom.")
+    metrics: Metrics = Field(default_factory=Metrics, description="Counts for Prometheus.")
     access: Annotated[tuple[Access, ...], Field(max_length=32)] = Field((), description="People with kubectl.")
     exceptions: Annotated[tuple[ControlException, ...], Field(max_length=8)] = Field(
         (), description="Controls that are knowingly not kept."
@@ -239,10 +241,12 @@ class LLMDeployment(Model):
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         # As cloister.names builds them; that module stands above this one.
-        zones = {f"{self.name}-{zone}": zone for zone in Zone}
-        for field, machine in self.spec.machines():
-            if zone := zones.get(machine.namespace):
-                message = f"{machine.namespace!r} is this deployment's own {zone} zone, where no machine of yours runs"
+        own = {f"{self.name}-{place}": place for place in PLACES}
+        declared = [(field, machine.namespace) for field, machine in self.spec.machines()]
+        declared += [(f"spec.metrics.scrapers[{i}]", one.namespace) for i, one in enumerate(self.spec.metrics.scrapers)]
+        for field, namespace in declared:
+            if place := own.get(namespace):
+                message = f"{namespace!r} is this deployment's own, for {place}: no machine of yours runs there"
                 yield f"{field}.namespace", message
 
     def speaks_for_people(self) -> bool:

@@ -148,8 +148,8 @@ class Verdict(StrEnum):
     OFF = "Off"
 
 
-class SchemaVerdict(StrEnum):
-    """What happens to a request outside its API's schema. There is nothing in it that could be masked."""
+class InputVerdict(StrEnum):
+    """What happens to a request that should not be asked. There is nothing in it that could be masked."""
 
     BLOCK = "Block"
     FLAG = "Flag"

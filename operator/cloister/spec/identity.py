@@ -67,6 +67,7 @@ class Claims(Model):
     roles: Word = Field("roles", description="Claim with the list of roles.")
     country: Word = Field("country", description="Claim with the ISO 3166 code of the country.")
     managed_device: Word = Field("managed_device", description="Claim that is true on a managed device.")
+    device: Word = Field("device_id", description="Claim that names the device; only a new one says something.")
 
     def paths(self) -> dict[str, tuple[str, ...]]:
         """Where each of these claims lies in the token, by the name of its field here."""

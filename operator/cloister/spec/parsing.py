@@ -99,6 +99,7 @@ def _problems(detail: Any) -> Iterator[Problem]:
 _WAYS_OUT = {
     "spec.audit": f"name the readers of the journal in its recipients; {HOW_TO_MAKE_KEYS}",
     "spec.audit.recipients": HOW_TO_MAKE_KEYS,
+    "spec.inference.guard.extraction": "what is too much can be refused or recorded, not masked",
     "spec.inference.guard.schema": "a request either fits its API's schema or not; nothing in it could be masked",
 }
 """What to do about a field of which nothing can be guessed."""

@@ -87,6 +87,49 @@ class KeyringStatus(Model):
     created: Time | None = Field(None, description="When the current key was made.")
 
 
+class PairStatus(Model):
+    """What canaries have tried from one place to another."""
+
+    source: Short = Field(description="For whom the canary stood that tried.")
+    target: Short = Field(description="What it tried to reach.")
+    passed: Message = Field("", description="Ports that must be reached and were.")
+    blocked: Message = Field("", description="Ports that must not be reached and were not.")
+    failed: Message = Field("", description="Ports at which it was the other way round.")
+
+
+class ProofStatus(Model):
+    """The last run of the canaries that all have answered."""
+
+    run: Short = Field(description="Name of the run.")
+    time: Time = Field(description="When it ended.")
+    policies: Short = Field(description="Hash of the policies and flows that it was about.")
+    request: Short = Field("", description="Value of the annotation cloister.dev/verify-requested that it answers.")
+    proved: bool = Field(description="Whether the network lets through exactly the flow table.")
+    failures: Annotated[tuple[Message, ...], Field(max_length=64)] = Field(
+        (), description="Each as `from -> to:port: reached, must be blocked`, or the other way round."
+    )
+    pairs: Annotated[tuple[PairStatus, ...], Field(max_length=256)] = Field(
+        (), description="Everything that was tried."
+    )
+
+
+class AttemptStatus(Model):
+    """A later run that not all canaries have answered: it says nothing about the network."""
+
+    run: Short = Field(description="Name of the run.")
+    time: Time = Field(description="When it was given up.")
+    policies: Short = Field(description="Hash of the policies and flows that it was about.")
+    request: Short = Field("", description="Value of the annotation cloister.dev/verify-requested that asked for it.")
+    message: Message = Field(description="What was in the way.")
+
+
+class IsolationStatus(Model):
+    """The live proof of isolation."""
+
+    proof: ProofStatus | None = Field(None, description="The last run that all canaries have answered.")
+    attempt: AttemptStatus | None = Field(None, description="A later one that they have not.")
+
+
 class Status(Model):
     """What the operator has observed; written once a reconcile, and only on change."""
 
@@ -110,4 +153,5 @@ class Status(Model):
     )
     controls: Annotated[tuple[ControlStatus, ...], Field(max_length=64)] = Field((), description="Every control.")
     keyrings: Annotated[tuple[KeyringStatus, ...], Field(max_length=3)] = Field((), description="The stores' keys.")
+    isolation: IsolationStatus | None = Field(None, description="The live proof of isolation.")
     last_drift: DriftStatus | None = Field(None, description="The last drift that was repaired.")

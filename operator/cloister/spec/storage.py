@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from cloister.spec.backend import Backend
 from cloister.spec.fields import (
     DnsLabel,
     DnsName,
@@ -14,7 +15,6 @@ from cloister.spec.fields import (
     Prefix,
     Quantity,
     ServiceAccount,
-    Word,
     cel,
     rules,
 )
@@ -23,6 +23,11 @@ from cloister.zones import STORES, Component
 _LEAVES, _KEYRINGS = "cloister-", "keyring-"
 """How names of Cloister's own Secrets in the storage zone begin (cloister.names)."""
 _OWN = "names a Secret of Cloister's own"
+_ONE_PLACE = "either size, for a volume, or backend, for an object store"
+_NO_MOVES = (
+    "objects in an object store are not moved to a new key, since nothing there could keep a client's newer object from"
+    " being replaced by its own copy: leave it out, or append keys to a keyring of your own (keyRef), for new objects"
+)
 _ONE_OF = "whoever fills keyRef also makes its new keys: leave one of the two out"
 
 StoreName = Literal["training-data", "checkpoints", "interaction-logs"]
@@ -61,12 +66,6 @@ class LogReader(Principal):
     """May read the interaction logs: it sees sealed segments, and opens them with its own key."""
 
 
-class SecretRef(Model):
-    """A Secret in the storage zone."""
-
-    name: DnsName = Field(description="Name of the Secret.")
-
-
 class KeyRef(Model):
     """A Secret in the storage zone with a keyring in its entry `keyring.json`."""
 
@@ -89,14 +88,6 @@ class Encryption(Model):
     rotate_every: Duration | None = Field(None, description="How often a new key is made and objects re-encrypted.")
 
 
-class Backend(Model):
-    """An existing object store instead of the volume."""
-
-    remote: Word = Field(description="The rclone remote.")
-    secret_ref: SecretRef | None = Field(None, description="Its credentials.")
-    addresses: Annotated[tuple[Word, ...], Field(max_length=32)] = Field((), description="Where it is reached.")
-
-
 class Store(Model):
     """One store."""
 
@@ -107,6 +98,15 @@ class Store(Model):
                 " && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
                 "storageClassName can't change: the data would stay behind on the old volume",
             ),
+            cel("has(self.size) != has(self.backend)", _ONE_PLACE),
+            cel(
+                "has(self.backend) == has(oldSelf.backend)",
+                "a backend can't be added or removed: the data stays behind",
+            ),
+            cel(
+                "!has(self.backend) || !has(self.encryption) || !has(self.encryption.rotateEvery)",
+                f"rotateEvery: {_NO_MOVES}",
+            ),
             cel(
                 "(has(self.encryption) && has(self.encryption.keyRef))"
                 " == (has(oldSelf.encryption) && has(oldSelf.encryption.keyRef))",
@@ -115,8 +115,9 @@ class Store(Model):
         )
     )
 
-    size: Quantity = Field(
-        description="Size of its volume; it may grow.",
+    size: Quantity | None = Field(
+        None,
+        description="Size of its volume; it may grow. Required without a backend.",
         json_schema_extra=rules(
             cel(
                 "quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",
@@ -126,7 +127,7 @@ class Store(Model):
     )
     storage_class_name: DnsName | None = Field(None, description="Storage class; the cluster's default without it.")
     encryption: Encryption | None = Field(None, description="Its keys.")
-    backend: Backend | None = Field(None, description="An existing object store.")
+    backend: Backend | None = Field(None, description="An existing object store, in place of the volume.")
 
 
 class TrainingData(Store):
@@ -168,7 +169,24 @@ class Storage(Model):
                     yield f"{field}.keyRef.name", f"{encryption.key_ref.name!r} {_OWN}: choose another name"
                 if encryption.rotate_every:
                     yield f"{field}.rotateEvery", _ONE_OF
+            yield from _place(store, f"spec.storage.{name}")
 
     def by_component(self) -> dict[Component, Store]:
         """The three declarations by their component."""
         return dict(zip(STORES, (self.training_data, self.checkpoints, self.interaction_logs), strict=True))
+
+
+def _place(store: Store, field: str) -> Iterator[tuple[str, str]]:
+    """Where its objects lie."""
+    backend = store.backend
+    if (store.size is None) is (backend is None):
+        yield f"{field}.size", "is required: the size of its volume" if backend is None else _ONE_PLACE
+    if backend is None:
+        return
+    yield from backend.problems(f"{field}.backend")
+    if backend.secret_ref.name.startswith((_LEAVES, _KEYRINGS)):
+        yield f"{field}.backend.secretRef.name", f"{backend.secret_ref.name!r} {_OWN}: choose another name"
+    if store.encryption and store.encryption.rotate_every:
+        yield f"{field}.encryption.rotateEvery", _NO_MOVES
+    if store.storage_class_name and not isinstance(store, InteractionLogs):
+        yield f"{field}.storageClassName", "there is no volume beside a backend: leave it out"

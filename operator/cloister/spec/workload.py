@@ -1,9 +1,10 @@
 """`spec.inference` and `spec.training`: what the two compute zones run."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from cloister.spec.behaviour import Behaviour
 from cloister.spec.fields import (
     AbsolutePath,
     CronSchedule,
@@ -11,6 +12,7 @@ from cloister.spec.fields import (
     DnsName,
     HttpPath,
     Image,
+    InputVerdict,
     LabelKey,
     Labels,
     LabelValue,
@@ -19,13 +21,15 @@ from cloister.spec.fields import (
     Model,
     Prefix,
     Quantity,
-    SchemaVerdict,
     ServiceAccount,
     UserToken,
     Verdict,
     cel,
     rules,
 )
+from cloister.spec.identity import ConfigMapRef, DataKey
+from cloister.spec.problems import refused_if
+from cloister.spec.replies import Budgets, Canary, Dictionaries, OutputKind, Patterns, wrong_patterns
 from cloister.spec.weights import WeightsModel
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT
 
@@ -147,18 +151,69 @@ class Limits(Model):
     )
 
 
+class InjectionRulesRef(ConfigMapRef):
+    """A ConfigMap of the user's with a set of rules."""
+
+    key: DataKey = Field("rules.yaml", description="The key in its data that holds the set.")
+
+
+class InjectionRules(Model):
+    """A set of rules for prompt injection (docs/detection.md); a bad one is refused, and the last good one stays."""
+
+    config_map_ref: InjectionRulesRef = Field(description="A ConfigMap that holds the set, as YAML or JSON.")
+
+
 class Guard(Model):
     """What happens to suspicious prompts and replies."""
 
-    prompt_injection: Verdict | None = Field(None, description="Prompt injection and jailbreaks.")
-    sensitive_output: Verdict | None = Field(None, description="Sensitive values in replies.")
-    extraction: Verdict | None = Field(None, description="Systematic probing and model extraction.")
+    prompt_injection: InputVerdict = Field(
+        InputVerdict.BLOCK,
+        description="Prompt injection and jailbreaks, in what people say and in what tools and documents bring.",
+    )
+    injection_threshold: Annotated[int, Field(ge=5, le=95)] = Field(
+        50, description="How sure a finding must be, in per cent; at 50 one in a hundred ordinary texts is mistaken."
+    )
+    injection_rules: InjectionRules | None = Field(
+        None, description="Rules of your own beside those that come with Cloister."
+    )
+    sensitive_output: Verdict = Field(
+        Verdict.MASK,
+        description="Sensitive values and repeated system prompts in replies. Mask puts asterisks in their place; Block"
+        " refuses the reply, or ends its stream; Flag only records. Replies that can't be inspected are refused under"
+        " Mask and Block.",
+    )
+    output_kinds: Annotated[tuple[OutputKind, ...], Field(max_length=16)] = Field(
+        tuple(OutputKind), description="Kinds of values that are looked for; all of them if left out."
+    )
+    patterns: Patterns = Field(
+        default_factory=dict,
+        description="Values of your own, by a name of your own: expressions of RE2 whose matches have a bound of at"
+        " most 256 characters. Where one has a group, the group is the value.",
+    )
+    dictionaries: Dictionaries = Field(
+        default_factory=dict,
+        description="Words and phrases that must not leave, by a name of your own; in any case, and with any space"
+        " between.",
+    )
+    canaries: Annotated[tuple[Canary, ...], Field(max_length=8)] = Field(
+        (),
+        description="Strings that stand in system prompts and nowhere else: a reply that says one has leaked its own.",
+    )
+    extraction: InputVerdict = Field(
+        InputVerdict.BLOCK,
+        description="Systematic probing and model extraction: what goes beyond the budgets. Block answers 429.",
+    )
+    budgets: Budgets = Field(default_factory=Budgets, description="What each caller may have in 24 hours.")
     # "schema" would shadow a method of pydantic's BaseModel.
-    request_schema: SchemaVerdict = Field(
-        SchemaVerdict.BLOCK,
+    request_schema: InputVerdict = Field(
+        InputVerdict.BLOCK,
         alias="schema",
         description="Requests outside the schema of their API. JSON that can be read in two ways is always refused.",
     )
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        return refused_if(self, wrong_patterns(self.patterns))
 
 
 class Health(Model):
@@ -197,6 +252,9 @@ class Inference(PodShape):
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds per caller.")
     guard: Guard = Field(default_factory=Guard, description="Inspection of prompts and replies.")
+    behaviour: Behaviour = Field(
+        default_factory=Behaviour, description="What follows when callers behave unlike themselves."
+    )
     health: Health = Field(default_factory=Health, description="Health of the model server.")
 
 

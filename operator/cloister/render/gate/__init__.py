@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from cloister import names
 from cloister.facts import Facts, Settings
-from cloister.flows import components, flows
+from cloister.flows import components, gated
 from cloister.render.gate import listeners, tls
 from cloister.render.gate.bootstrap import bootstrap
 from cloister.render.gate.clusters import clusters
@@ -33,7 +33,7 @@ def gate(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iterato
 
 def gate_files(deployment: LLMDeployment, component: Component, facts: Facts) -> dict[str, Object]:
     """Every file of one component's gate."""
-    declared = flows(deployment)
+    declared = gated(deployment)
     incoming = tuple(flow for flow in declared if flow.target.component is component)
     outgoing = tuple(flow for flow in declared if flow.source.component is component)
     return {
@@ -43,6 +43,7 @@ def gate_files(deployment: LLMDeployment, component: Component, facts: Facts) ->
             [
                 *listeners.ingress(deployment, component, incoming),
                 *listeners.egress(deployment, outgoing),
+                *([listeners.drain()] if component is Component.INFERENCE else ()),
                 listeners.health(),
                 listeners.metrics(),
             ]

@@ -9,9 +9,14 @@ from cloister.zones import Component
 HEAP_BYTES = 384 << 20
 """Past which new requests are refused: well below the container's memory limit."""
 MAX_CONNECTIONS = 4096
-WORKERS = 2
+WORKERS = 1
+"""One takes more requests, and with TLS more bytes, than the auditor behind it, which has one thread too. Of two, each
+wakes up for half as much, which was measured to cost a tenth of the pod's CPU for a request, and more under load."""
 MAX_REGEX = 1000
 """Steps of a compiled RE2 program."""
+DRAIN, SERVE = "/healthcheck/fail", "/healthcheck/ok"
+"""From the first on Envoy is not ready, and tells every caller with its next reply to close the connection; the second
+takes it back."""
 _RUNTIME = {
     # A chunk followed by something else than the end of its line is refused: left alone, Envoy drops the rest, where
     # another program would take it for the next chunk or the next request.
@@ -45,13 +50,19 @@ def bootstrap(deployment: LLMDeployment, component: Component) -> Object:
         "node": {"id": f"{deployment.name}/{component}", "cluster": deployment.name},
         "admin": {
             "address": pipe(sidecar.ADMIN_SOCKET, mode=OWN_MODE),
-            # No /quitquitquit, no /runtime_modify, no /config_dump: nothing here changes the gate.
-            "allow_paths": [{"exact": "/ready"}, {"exact": "/stats/prometheus"}, {"exact": "/certs"}],
+            # No /quitquitquit, no /runtime_modify, no /config_dump: nothing here changes the gate, but that a model's
+            # can be told to send its callers away (listeners.drain).
+            "allow_paths": [{"exact": path} for path in _admin_paths(component)],
         },
         "dynamic_resources": {"cds_config": watched("clusters.json"), "lds_config": watched("listeners.json")},
         "overload_manager": _overload(),
         "layered_runtime": {"layers": [{"name": "static", "static_layer": dict(_RUNTIME)}]},
     }
+
+
+def _admin_paths(component: Component) -> tuple[str, ...]:
+    reading = ("/ready", "/stats/prometheus", "/certs")
+    return (*reading, DRAIN, SERVE) if component is Component.INFERENCE else reading
 
 
 def _overload() -> Object:

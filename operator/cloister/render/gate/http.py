@@ -91,29 +91,29 @@ def reply_headers() -> Object:
     )
 
 
-def sanitised(*, peer: bool) -> Object:
+def sanitised(*, peer: bool, address: bool = False) -> Object:
     """Options that take away what a caller must not say. It happens before a route is chosen, so that routes can
     then go by who calls (Envoy documentation, "Early header mutation")."""
-    mutations: list[Object] = [
+    own, *others = (
         {"remove_on_match": {"key_matcher": {"prefix": prefix, "ignore_case": True}}} for prefix in _REMOVED_PREFIXES
-    ]
+    )
+    # Before the caller's own header goes: where a person came from is what the machine that speaks for them says of it.
+    told = _set(sidecar.ADDRESS_HEADER, "%REQ(X-FORWARDED-FOR):64%")
+    mutations: list[Object] = [own, *([told] if address else ()), *others]
     mutations += [{"remove": name} for name in _REMOVED]
     if peer:
-        mutations.append(
-            {
-                "append": {
-                    # A certificate with several URIs gives a list here, which is nobody's identity.
-                    "header": {"key": sidecar.PEER_HEADER, "value": "%DOWNSTREAM_PEER_URI_SAN%"},
-                    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-                }
-            }
-        )
+        # A certificate with several URIs gives a list here, which is nobody's identity.
+        mutations.append(_set(sidecar.PEER_HEADER, "%DOWNSTREAM_PEER_URI_SAN%"))
     early = named(
         _EARLY,
         "envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
         mutations=mutations,
     )
     return {"early_header_mutation_extensions": [early]}
+
+
+def _set(name: str, value: str) -> Object:
+    return {"append": {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
 
 
 def connections() -> list[Object]:

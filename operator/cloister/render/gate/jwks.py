@@ -15,7 +15,8 @@ _ALGORITHMS: dict[str, tuple[str, ...]] = {
     "P-256": ("ES256",),
     "P-384": ("ES384",),
     "P-521": ("ES512",),
-    "Ed25519": ("EdDSA", "Ed25519"),
+    # Not "Ed25519", the newer name of the same (RFC 9864): Envoy knows neither tokens nor keys by it.
+    "Ed25519": ("EdDSA",),
 }
 _KEPT = ("kty", "kid", "alg", "crv", "n", "e", "x", "y")
 _COORDINATE_BYTES = {"P-256": 32, "P-384": 48, "P-521": 66, "Ed25519": 32}

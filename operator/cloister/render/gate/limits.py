@@ -9,6 +9,25 @@ MAX_CALLERS = 10_000
 """People counted at once. Past it the one who was away longest is forgotten, which gives them a fresh allowance."""
 
 
+def too_many() -> Object:
+    """Gives the refusal of whoever asks too often the shape of the API's own errors (OpenAI API reference, "Error
+    codes"), by which clients know what to do."""
+    error = {
+        "message": "Too many requests: wait as long as retry-after says.",
+        "type": "rate_limit_error",
+        "param": None,
+        "code": "rate_limit_exceeded",
+    }
+    return {
+        "filter": {
+            "status_code_filter": {
+                "comparison": {"op": "EQ", "value": {"default_value": 429, "runtime_key": "local_reply.too_many"}}
+            }
+        },
+        "body_format_override": {"json_format": {"error": error}},
+    }
+
+
 def limits(deployment: LLMDeployment) -> list[Object]:
     """The filters, in their order: counted before anything of the body is kept."""
     return [_rate(deployment), _size(deployment)]
@@ -19,6 +38,8 @@ def _rate(deployment: LLMDeployment) -> Object:
     descriptor entry without a value makes a bucket for each value that it meets)."""
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
     requests = deployment.spec.inference.limits.requests_per_minute
+    # Envoy fills a bucket steadily, not once a minute: the next request has its token after this long at most.
+    wait = {"header": {"key": "retry-after", "value": str(-(-60 // requests))}}
     bucket = {"max_tokens": requests, "tokens_per_fill": requests, "fill_interval": "60s"}
     peer = {"request_headers": {"header_name": sidecar.PEER_HEADER, "descriptor_key": "peer"}}
     # jwt_authn writes this header; a caller's own is gone by now.
@@ -38,6 +59,7 @@ def _rate(deployment: LLMDeployment) -> Object:
         rate_limits=[{"actions": actions} for actions in counted.values()],
         descriptors=[{"entries": [{"key": "peer"}, {"key": key}], "token_bucket": bucket} for key in counted],
         enable_x_ratelimit_headers="DRAFT_VERSION_03",
+        response_headers_to_add=[wait | {"append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
     )
 
 

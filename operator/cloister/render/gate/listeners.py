@@ -7,9 +7,10 @@ from cloister.flows import Flow
 from cloister.render.gate import people, routes, tls
 from cloister.render.gate.admission import NAME as ADMISSION
 from cloister.render.gate.admission import RBAC, admission, rbac
+from cloister.render.gate.bootstrap import DRAIN, SERVE
 from cloister.render.gate.clusters import target
 from cloister.render.gate.http import connections, inline, manager, reply_headers, sanitised
-from cloister.render.gate.limits import limits
+from cloister.render.gate.limits import limits, too_many
 from cloister.render.gate.xds import (
     ADMIN,
     AUDITOR,
@@ -62,7 +63,7 @@ def ingress(deployment: LLMDeployment, component: Component, incoming: tuple[Flo
     if not incoming:
         return
     filters = [followed(ADMISSION, RBAC)]
-    options: Object = sanitised(peer=True)
+    options: Object = sanitised(peer=True, address=not component.is_store)
     if component.is_store:
         # An empty segment is part of an object's key, so it is refused and not merged away.
         options |= {"merge_slashes": False}
@@ -74,8 +75,8 @@ def ingress(deployment: LLMDeployment, component: Component, incoming: tuple[Flo
             *limits(deployment),
         ]
         options |= {"merge_slashes": True, "request_timeout": "60s", "stream_idle_timeout": "900s"}
-        if users := deployment.spec.identity.users:
-            options |= {"local_reply_config": people.step_up(users)}
+        users = deployment.spec.identity.users
+        options |= {"local_reply_config": {"mappers": [too_many(), *([people.step_up(users)] if users else ())]}}
     chain = manager(
         "ingress",
         [*filters, reply_headers()],
@@ -120,6 +121,22 @@ def egress(deployment: LLMDeployment, outgoing: tuple[Flow, ...]) -> Iterator[Ob
             filter_chains=[chain],
             per_connection_buffer_limit_bytes=1 << 20,
         )
+
+
+def drain() -> Object:
+    """Where the auditor says that it ends, or begins; the socket's volume is mounted into these two alone."""
+    posted = {"name": ":method", "string_match": {"exact": "POST"}}
+    table = [
+        {
+            "match": {"path": path, "headers": [posted]},
+            "route": {"cluster": ADMIN, "prefix_rewrite": meant, "timeout": "5s"},
+        }
+        for path, meant in (("/drain", DRAIN), ("/serve", SERVE))
+    ]
+    hosts = {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": table}]}
+    address = pipe(sidecar.DRAIN_SOCKET, mode=SOCKET_MODE)
+    chain = manager("drain", [], inline(hosts), access_log=[])
+    return typed(_LISTENER, name="drain", address=address, filter_chains=[chain])
 
 
 def health() -> Object:

@@ -79,25 +79,21 @@ def step_up(users: Users) -> Object:
     if users.mfa.acr:
         challenge += f', acr_values="{_quoted(" ".join(users.mfa.acr))}"'
     return {
-        "mappers": [
+        # RBAC writes its metadata only after its reply (Envoy, rbac_filter.cc), so its details are asked.
+        "filter": {
+            "extension_filter": named(
+                "envoy.access_loggers.extension_filters.cel",
+                "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                expression=f"response.code_details == 'rbac_access_denied_matched_policy[{SECOND_FACTOR}]'",
+            )
+        },
+        "status_code": 401,
+        "headers_to_add": [
             {
-                # RBAC writes its metadata only after its reply (Envoy, rbac_filter.cc), so its details are asked.
-                "filter": {
-                    "extension_filter": named(
-                        "envoy.access_loggers.extension_filters.cel",
-                        "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
-                        expression=f"response.code_details == 'rbac_access_denied_matched_policy[{SECOND_FACTOR}]'",
-                    )
-                },
-                "status_code": 401,
-                "headers_to_add": [
-                    {
-                        "header": {"key": "www-authenticate", "value": challenge.replace("%", "%%")},
-                        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-                    }
-                ],
+                "header": {"key": "www-authenticate", "value": challenge.replace("%", "%%")},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }
-        ]
+        ],
     }
 
 
