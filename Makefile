@@ -8,13 +8,17 @@ IMAGE       ?= cloister:dev
 BASE        ?= docker.io/library/python:3.12-slim
 CONTAINER   ?= docker
 PYTEST_ARGS ?=
+# Where `make cluster` and `make e2e` go: a node of our own; CLUSTER=kind; CLUSTER=current, with REGISTRY= for images.
+export CLUSTER REGISTRY
+# Tests wait more than they compute. WORKERS=0 runs them in one process, for a debugger.
+WORKERS     ?= 3
 
 # An old or missing Python is an error that says so, not a surprise download.
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-down test lint generate bench bench-operator bench-datapath bench-storage bench-masking image
+.PHONY: help demo demo-down demo-node demo-node-down cluster cluster-down test e2e lint generate bench bench-operator bench-datapath bench-storage bench-masking bench-detection train-detection image
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -27,7 +31,23 @@ demo-down: .venv/.synced ## Stop what `make demo` started
 
 test: .venv/.synced ## Everything that needs no kubelet; PYTEST_ARGS="-k name -x" narrows it
 	$(PY) -m tests.cluster build
-	$(PY) -m pytest $(PYTEST_ARGS)
+	$(PY) -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+
+e2e: .venv/.synced ## The whole life of a model on a real node, as root; PYTEST_ARGS="-k name -x" narrows it
+	$(PY) -m tests.cluster.node images
+	$(PY) -m pytest tests/e2e -m e2e $(PYTEST_ARGS)
+
+demo-node: .venv/.synced ## The same on a real node, as root: a model's whole life, left running
+	$(PY) -m tests.demo node-up
+
+demo-node-down: .venv/.synced ## Stop what `make demo-node` started
+	$(PY) -m tests.demo node-down
+
+cluster: .venv/.synced ## A real node with Cilium and cert-manager on this machine, as root
+	$(PY) -m tests.cluster.node up
+
+cluster-down: .venv/.synced ## Stop what `make cluster` started
+	$(PY) -m tests.cluster.node down
 
 lint: .venv/.synced .venv-audit/.synced ## Style, types, layers, stale generated files, manifest scanners
 	.venv/bin/ruff check .
@@ -40,7 +60,7 @@ lint: .venv/.synced .venv-audit/.synced ## Style, types, layers, stale generated
 generate: .venv/.synced ## Rewrite crds/, manifests/, the chart's copies and docs/reference from the code
 	$(PY) -m tests.generate
 
-bench: bench-operator bench-datapath bench-storage bench-masking ## All benchmarks
+bench: bench-operator bench-datapath bench-storage bench-masking bench-detection ## All benchmarks
 bench-operator: .venv/.synced ## How many deployments one operator carries, and how fast
 	$(PY) -m tests.bench operator
 
@@ -51,8 +71,14 @@ bench-storage: .venv/.synced ## What the way to a store costs, beside rclone alo
 	$(PY) -m tests.cluster build rclone
 	$(PY) -m tests.bench storage
 
-bench-masking: .venv/.synced ## How well values are found, beside Microsoft Presidio
+bench-masking: .venv/.synced ## How well values are found, beside Microsoft Presidio, detect-secrets and gitleaks
 	$(PY) -m tests.bench masking
+
+bench-detection: .venv/.synced ## How well prompt injection is found, on sources that nothing was tuned on
+	$(PY) -m tests.bench detection
+
+train-detection: .venv/.synced ## Learn the classifier of prompt injection anew, from the training split
+	$(PY) -m tests.bench detection --train
 
 image: ## Build the one image; IMAGE=, BASE= and CONTAINER=podman override
 	$(CONTAINER) build --file operator/Dockerfile --build-arg BASE=$(BASE) --tag $(IMAGE) .

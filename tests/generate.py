@@ -1,7 +1,8 @@
 """`python -m tests.generate [--check]`: write every file that is made from the code and from the chart.
 
     crds/, docs/reference/   from the models of `cloister.spec`
-    charts/cloister/files/   a copy of the CRD, for a chart must carry its own
+    inspection/confusables   from Unicode's table of characters that look alike
+    charts/cloister/files/   a copy of the CRD, for a chart must carry its own; alert rules and a dashboard
     manifests/               the chart, rendered with its defaults: one file, and a kustomize base
 
 `--check` writes nothing; it names the files that are stale and fails.
@@ -10,6 +11,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,8 @@ from typing import Any
 
 import yaml
 
-from cloister import crd, reference
+from cloister import crd, monitoring, reference
+from tests import confusables
 from tests.cluster import binaries
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +69,10 @@ def definitions() -> dict[Path, str]:
     return {
         ROOT / "crds" / name: text,
         CHART / "files" / name: text,
+        CHART / "files" / "alerts.yaml": NOTICE + dump(monitoring.rules()),
+        CHART / "files" / "dashboard.json": json.dumps(monitoring.dashboard(), indent=2) + "\n",
         ROOT / "docs" / "reference" / "llmdeployment.md": reference.reference(),
+        ROOT / "operator" / "cloister" / "inspection" / "confusables.py": confusables.module(),
     }
 
 

@@ -49,21 +49,18 @@ def start_operator(
 
     ``settings`` override the Deployment's environment, by their names without the prefix (``resync_seconds="5"``).
     """
-    chosen = ports.free((f"{name}-metrics", f"{name}-health"))
-    health = chosen[f"{name}-health"]
-    environment = (
-        _deployment_environment(cluster)
-        | {
-            "KUBECONFIG": str(kubeconfig),
-            "CLOISTER_METRICS_PORT": str(chosen[f"{name}-metrics"]),
-            "CLOISTER_HEALTH_PORT": str(health),
-        }
-        | {f"CLOISTER_{key.upper()}": value for key, value in settings.items()}
-    )
+    environment = _deployment_environment(cluster) | {"KUBECONFIG": str(kubeconfig)}
     processes = ProcessTable(cluster.directory)
     program = Path(sys.executable).with_name("cloister")
-    identity = processes.start(name, [program, "run"], env=environment)
-    processes.wait_ready(name, lambda: _ready(health))
+    with ports.choosing():
+        chosen = ports.free((f"{name}-metrics", f"{name}-health"))
+        health = chosen[f"{name}-health"]
+        environment |= {
+            "CLOISTER_METRICS_PORT": str(chosen[f"{name}-metrics"]),
+            "CLOISTER_HEALTH_PORT": str(health),
+        } | {f"CLOISTER_{key.upper()}": value for key, value in settings.items()}
+        identity = processes.start(name, [program, "run"], env=environment)
+        processes.wait_ready(name, lambda: _ready(health))
     return identity, health
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from cloister import names, sidecar
-from cloister.facts import Facts
+from cloister.canaries import STRANGER
+from cloister.facts import Beyond, CanaryRun, Facts
 from cloister.spec import EXCUSABLE, LLMDeployment, Method, parse
 from cloister.spec.workload import RESERVED_PORTS
 from cloister.zones import Component, Zone
@@ -116,6 +117,27 @@ def _pod_shape(scratch: SearchStrategy[str]) -> dict[str, SearchStrategy[Any]]:
     }
 
 
+_guard = _optional(
+    {},
+    schema=st.sampled_from(["Block", "Flag", "Off"]),
+    extraction=st.sampled_from(["Block", "Flag", "Off"]),
+    budgets=_optional(
+        {},
+        people=_optional({}, similarPrompts=st.integers(0, 999), outputTokens=st.integers(0, 10**11)),
+        machines=_optional(
+            {}, logprobs=st.integers(0, 999), embeddings=st.integers(0, 9), repetitions=st.integers(0, 9)
+        ),
+    ),
+    sensitiveOutput=st.sampled_from(["Block", "Mask", "Flag", "Off"]),
+    outputKinds=st.lists(st.sampled_from(["email", "phone", "secret", "national"]), unique=True),
+    patterns=st.dictionaries(labels(), st.sampled_from([r"\bEMP-[0-9]{6}\b", "(?i)case ([0-9]{4,8})"]), max_size=2),
+    dictionaries=st.dictionaries(
+        labels(), st.lists(words.filter(lambda w: len(w.split()) > 1), min_size=1, max_size=2)
+    ),
+    canaries=st.lists(st.from_regex(r"[!-~]{8,20}", fullmatch=True), max_size=2),
+)
+
+
 def _inference(apis: list[str]) -> SearchStrategy[Raw]:
     api = _optional(
         {
@@ -150,7 +172,16 @@ def _inference(apis: list[str]) -> SearchStrategy[Raw]:
             maxOutputBytes=st.integers(1, 2**28),
             concurrent=st.integers(1, 10**4),
         ),
-        guard=_optional({}, schema=st.sampled_from(["Block", "Flag", "Off"])),
+        guard=_guard,
+        behaviour=_optional(
+            {},
+            action=st.sampled_from(["Enforce", "Flag", "Off"]),
+            flagAt=st.integers(10, 40),
+            stepUpAt=st.integers(50, 100),
+            endAt=st.integers(121, 500),
+            halfLifeMinutes=st.integers(5, 10080),
+            travelMinutes=st.integers(0, 2880),
+        ),
         health=_optional({}, path=http_paths, startupSeconds=st.integers(10, 86400)),
         **_pod_shape(st.sampled_from(["/scratch", "/cache/x"])),
     )
@@ -165,6 +196,37 @@ _training = _optional(
     **_pod_shape(st.sampled_from(["/scratch", "/cache/x"])),
 )
 
+networks = st.sampled_from(["203.0.113.0/24", "198.51.100.7/32", "10.20.0.0/16", "2001:db8::/32"])
+_backend = st.one_of(
+    _optional(
+        {
+            "type": st.just("S3"),
+            "bucket": st.sampled_from(["llm-data", "a.b-c"]),
+            "secretRef": st.fixed_dictionaries({"name": st.just("object-store")}),
+            "addresses": st.lists(networks, min_size=1, max_size=3, unique=True),
+        },
+        prefix=prefixes,
+        region=st.just("eu-central-1"),
+        endpoint=st.just("https://s3.example.com"),
+    ),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("GCS"),
+            "bucket": st.just("llm-data"),
+            "secretRef": st.fixed_dictionaries({"name": st.just("object-store")}),
+            "addresses": st.lists(networks, min_size=1, max_size=1),
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("Azure"),
+            "bucket": st.just("container"),
+            "account": st.just("llmdata1"),
+            "secretRef": st.fixed_dictionaries({"name": st.just("object-store")}),
+            "addresses": st.lists(networks, min_size=1, max_size=1),
+        }
+    ),
+)
 _some_prefixes = st.lists(prefixes, min_size=1, max_size=3, unique=True)
 _data_store = _optional(
     {"size": quantities},
@@ -173,8 +235,21 @@ _data_store = _optional(
     writers=_unique(_machine(prefixes=_some_prefixes), _identity_of),
 )
 _log_store = _optional({"size": quantities}, storageClassName=labels(), readers=_unique(_machine(), _identity_of))
+_backed_store = _optional(
+    {"backend": _backend},
+    readers=_unique(_machine(prefixes=_some_prefixes), _identity_of),
+    writers=_unique(_machine(prefixes=_some_prefixes), _identity_of),
+)
+_backed_log_store = _optional({"backend": _backend}, storageClassName=labels(), retention=st.just("90d"))
 _storage = st.fixed_dictionaries(
-    {"trainingData": _data_store, "checkpoints": _data_store, "interactionLogs": _log_store}
+    {
+        "trainingData": st.one_of(_data_store, _backed_store),
+        "checkpoints": st.one_of(_data_store, _backed_store),
+        "interactionLogs": st.one_of(_log_store, _backed_log_store),
+    }
+)
+_metrics = _optional(
+    {}, scrapers=st.lists(_optional({"namespace": outside_namespaces()}, podSelector=_label_maps), max_size=3)
 )
 _access = _optional(
     {"group": words, "zone": st.sampled_from([str(zone) for zone in Zone]), "role": st.sampled_from(["view", "logs"])}
@@ -241,6 +316,7 @@ def raw_deployments(draw: DrawFn) -> Raw:
             {"inference": _inference(apis), "storage": _storage, "audit": _audit},
             identity=_identity(apis),
             training=_training,
+            metrics=_metrics,
             access=st.lists(_access, max_size=2),
             deletionPolicy=st.sampled_from(["Retain", "Delete"]),
             adopt=st.just("0123abcd-0000-4000-8000-00000000abcd"),
@@ -265,6 +341,26 @@ def deployments() -> SearchStrategy[LLMDeployment]:
     return raw_deployments().map(lambda raw: parse({**raw, "metadata": {**raw["metadata"], **uid}}))
 
 
+def canary_runs() -> SearchStrategy[CanaryRun]:
+    """Runs of the canaries, from one whose listeners are not ready to one whose probers are told everything."""
+    address = st.integers(1, 254).map("10.244.0.{}".format)
+    listeners = st.sampled_from([*map(str, Component), STRANGER, "training-zone"])
+    beyond = st.builds(
+        Beyond,
+        st.sampled_from(["API server", "internet"]),
+        address,
+        st.integers(1, 65535),
+        st.sampled_from(["tcp", "dns"]),
+    )
+    return st.builds(
+        CanaryRun,
+        id=st.text("0123456789abcdef", min_size=10, max_size=10),
+        listeners=st.dictionaries(listeners, address),
+        gates=st.dictionaries(st.sampled_from(Component), address),
+        beyond=st.lists(beyond, max_size=4).map(tuple),
+    )
+
+
 def facts() -> SearchStrategy[Facts]:
     """What a cluster may look like, from one where nothing exists yet to one that is complete."""
     address = st.integers(1, 254).map("10.96.0.{}".format)
@@ -275,6 +371,7 @@ def facts() -> SearchStrategy[Facts]:
         trust_bundle=st.sampled_from([None, "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"]),
         cluster_ips=st.dictionaries(st.sampled_from(Component), address),
         jwks=st.sampled_from([None, "no JSON", json.dumps({"keys": [key]})]),
+        canary=st.none() | canary_runs(),
         revocations=st.sampled_from([None, sidecar.Revocations(subjects=("alice",)).model_dump_json()]),
     )
 

@@ -47,7 +47,7 @@ def weights(life: Life) -> Path:
 def auditor(life: Life, weights: Path) -> Iterator[Auditor]:
     """The auditor before a server that has loaded the model."""
     with life.serve(weights) as port:
-        upstream = {"kind": "http", "address": f"127.0.0.1:{port}", "health_path": "/v1/models"}
+        upstream = {"kind": "http", "address": f"127.0.0.1:{port}", "health_path": "/openapi.json"}
         with surroundings(upstream=upstream) as found:
             found.start()
             yield found

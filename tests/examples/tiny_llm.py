@@ -20,7 +20,7 @@ from tests.cluster.components import LOOPBACK
 from tests.cluster.ports import answers, choosing, free
 from tests.cluster.processes import ProcessTable
 from tests.edits import Edit, edited
-from tests.examples.environments import ROOT, cloister, environment
+from tests.environments import ROOT, cloister, environment
 from tests.examples.relay import mutual_tls, unix_socket
 from tests.examples.stores import Store
 from tests.gate.identities import Authority

@@ -28,6 +28,10 @@ def data_path(spec: dict[str, Any]) -> Iterator[tuple[Gate, Auditor]]:
         for name in ("upstream", "health_port", "metrics_port"):
             rendered[name] = here[name]
         rendered["people"].pop("revocations", None)
+        if "behaviour" in rendered:
+            rendered["behaviour"]["directory"] = str(auditor.journal / "behaviour")
+        if "extraction" in rendered:
+            rendered["extraction"]["state"] = str(auditor.journal / "extraction.json")
         rendered["listen"] = mounted.path(sidecar.AUDITOR_SOCKET)
         auditor.config = rendered
         with running(mounted) as gate:

@@ -12,7 +12,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -107,12 +107,15 @@ class Provider:
         self.issuer, self.audience = issuer, audience
         self._rsa = rsa.generate_private_key(65537, 2048)
         self._ec = ec.generate_private_key(ec.SECP256R1())
+        self._ed = ed25519.Ed25519PrivateKey.generate()
 
     def jwk(self, kind: str = "RSA") -> dict[str, Any]:
         """One public key."""
         if kind == "RSA":
             public = self._rsa.public_key().public_numbers()
             return {"kty": "RSA", "kid": "rsa", "use": "sig", "n": _number(public.n), "e": _number(public.e)}
+        if kind == "OKP":
+            return {"kty": "OKP", "kid": "ed", "crv": "Ed25519", "x": encoded(self._ed.public_key().public_bytes_raw())}
         point = self._ec.public_key().public_numbers()
         return {"kty": "EC", "kid": "ec", "crv": "P-256", "x": _number(point.x, 32), "y": _number(point.y, 32)}
 
@@ -156,6 +159,8 @@ class Provider:
             case "ES256":
                 r, s = decode_dss_signature(self._ec.sign(data, ec.ECDSA(hashes.SHA256())))
                 return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+            case "EdDSA" | "Ed25519":
+                return self._ed.sign(data)
             case "HS256":
                 return hmac.new(secret, data, hashlib.sha256).digest()
             case _:

@@ -31,16 +31,24 @@ FRONTEND, NIGHTLY = spiffe("web", "frontend"), spiffe("batch", "nightly")
 OWN = spiffe("support-bot-inference", "inference")
 
 
+ENDLESS = {"similarPrompts": 10**11, "outputTokens": 10**11}
+"""A budget for callers who ask the same thousands of times."""
+
+
 def model(**limits: int) -> dict[str, Any]:
     """The example, with a limit that tests don't meet by accident."""
     spec = example("support-bot")
     spec["inference"]["limits"] = {"requestsPerMinute": 100_000, "maxBodyBytes": BODY_LIMIT} | limits
+    spec["inference"]["guard"]["budgets"] = dict.fromkeys(("people", "machines"), ENDLESS)
+    # Thousands of requests in a minute are unusual behaviour indeed, and end a session.
+    spec["inference"]["behaviour"] = {"action": "Off"}
     return spec
 
 
 def inference_files(spec: dict[str, Any], jwks: str | None = None) -> dict[str, dict[str, Any]]:
     """The gate's files; among the provider's keys lies a symmetric one."""
-    keys = jwks or PROVIDER.jwks({"kty": "oct", "kid": "shared", "k": "c2VjcmV0", "alg": "HS256"})
+    shared = {"kty": "oct", "kid": "shared", "k": "c2VjcmV0", "alg": "HS256"}
+    keys = jwks or PROVIDER.jwks(PROVIDER.jwk("OKP"), shared)
     return gate_files(deployment(spec), Component.INFERENCE, Facts(jwks=keys))
 
 

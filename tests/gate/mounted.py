@@ -62,19 +62,8 @@ class Mounted:
         self.mount(sidecar.BUNDLE_DIR, {"ca.crt": "".join(bundle)} if bundle else {})
 
     def mount(self, directory: str, files: Mapping[str, str]) -> None:
-        """Write files as the kubelet does: into a new directory, then one rename of the ``..data`` symlink
-        (kubernetes/kubernetes, pkg/volume/util/atomic_writer.go)."""
-        base = Path(self.path(directory))
-        generation = base / f"..{next(_counter)}"
-        generation.mkdir(parents=True)
-        for name, content in files.items():
-            (generation / name).write_text(content)
-        fresh = base / "..data_tmp"
-        fresh.symlink_to(generation.name)
-        fresh.rename(base / "..data")
-        for name in files:
-            if not (base / name).is_symlink():
-                (base / name).symlink_to(f"..data/{name}")
+        """Write files at a production path."""
+        write_as_kubelet(Path(self.path(directory)), files)
 
     def rewritten(self, value: Any, dials: Mapping[str, int]) -> Any:
         """The same JSON with this machine's paths and ports."""
@@ -137,6 +126,21 @@ def _inlined(value: Any, files: Mapping[str, Mapping[str, Any]]) -> Any:
 
 def _untyped(file: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{key: value for key, value in resource.items() if key != "@type"} for resource in file["resources"]]
+
+
+def write_as_kubelet(base: Path, files: Mapping[str, str]) -> None:
+    """Write files as the kubelet does: into a new directory, then one rename of the ``..data`` symlink
+    (kubernetes/kubernetes, pkg/volume/util/atomic_writer.go)."""
+    generation = base / f"..{next(_counter)}"
+    generation.mkdir(parents=True)
+    for name, content in files.items():
+        (generation / name).write_text(content)
+    fresh = base / "..data_tmp"
+    fresh.symlink_to(generation.name)
+    fresh.rename(base / "..data")
+    for name in files:
+        if not (base / name).is_symlink():
+            (base / name).symlink_to(f"..data/{name}")
 
 
 @contextmanager

@@ -168,9 +168,9 @@ class TestStream:
         connection = auditor.connection()
         connection.request("POST", CHAT, prompt("step", stream=True), MACHINE)
         reply = connection.getresponse()
-        assert reply.read(len(b"data: first\n\n")) == b"data: first\n\n"
+        assert reply.read(len(b'data: {"step":"first "}\n\n')) == b'data: {"step":"first "}\n\n'
         auditor.model.release()
-        assert reply.read() == b"data: second\n\n"
+        assert reply.read() == b'data: {"step":"second"}\n\n'
         connection.close()
 
     def test_the_client_that_users_have(self, auditor: Auditor) -> None:
@@ -206,6 +206,22 @@ class TestStream:
             auditor.until(partial(auditor.model.gone.__contains__, name), f"the end of {name}")
             auditor.until(partial(cancelled, auditor, marker), "the record of it")
 
+    def test_what_waits_to_be_redacted_is_recorded_however_a_stream_ends(self) -> None:
+        with running(journal={"content": "Redacted"}, limits={"max_output_bytes": 5000}) as auditor:
+            auditor.model.go_on.clear()
+            connection = auditor.connection()
+            connection.request("POST", CHAT, prompt("step", "left-alone", stream=True), MACHINE)
+            assert connection.getresponse().readline() == b'data: {"step":"first "}\n'
+            connection.close()
+            auditor.until(partial(cancelled, auditor, "left-alone"), "the record of it")
+            assert "first" in text_of(auditor, "left-alone")
+            with pytest.raises(Exception, match=r"(?i)incomplete|reset|closed"):
+                auditor.ask(prompt("die:in-stream", "breaks-off", stream=True))
+            assert WORDS[0] in text_of(auditor, "breaks-off")
+            cut_short(auditor, "too-long")
+            assert "first" in text_of(auditor, "too-long")
+            assert "reply_too_large" in text_of(auditor, "too-long")
+
     def test_a_slow_caller_holds_the_model_back(self, auditor: Auditor) -> None:
         """An endless stream to a caller who does not read is not collected in memory."""
         connection = auditor.connection()
@@ -224,6 +240,25 @@ class TestStream:
         auditor.until(standing_still, "the stream to stop")
         assert relayed() < 8 << 20
         connection.close()
+
+
+def cut_short(auditor: Auditor, text: str) -> bytes:
+    """What a caller gets of a reply whose second event is too large."""
+    auditor.model.go_on.clear()
+    connection = auditor.connection()
+    connection.request("POST", CHAT, prompt("step:6000", text, stream=True), MACHINE)
+    stream = connection.getresponse()
+    first = stream.readline()
+    auditor.model.release()
+    try:
+        return first + stream.read()
+    finally:
+        connection.close()
+
+
+def text_of(auditor: Auditor, text: str) -> str:
+    """What is on record of the parts of the reply to this prompt."""
+    return "".join(r.get("content", "") for r in recorded(auditor, text) if r["type"] == "reply.part")
 
 
 def asked(auditor: Auditor, text: str) -> bool:
@@ -288,6 +323,28 @@ class TestRefusals:
         assert connection.getresponse().status == 413
         connection.close()
         assert len(auditor.model.seen) == seen
+
+    def test_a_caller_that_writes_on_reads_its_refusal(self, auditor: Auditor) -> None:
+        """It need not look before it has written everything, and the connection then ends in order, not by a reset."""
+        with auditor.raw() as wire:
+            head = "".join(f"{name}: {value}\r\n" for name, value in MACHINE.items())
+            wire.sendall(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\n{head}content-length: {8 << 20}\r\n\r\n".encode())
+            for _ in range(8):
+                wire.sendall(b"x" * (1 << 20))
+            with wire.makefile("rb") as answer:
+                assert answer.readline().startswith(b"HTTP/1.1 413 ")
+                assert b"request_too_large" in answer.read()
+
+    def test_a_caller_that_never_stops_writing_is_cut(self, auditor: Auditor) -> None:
+        def write(wire: socket.socket) -> None:
+            while True:
+                wire.sendall(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+
+        with auditor.raw() as wire:
+            head = "".join(f"{name}: {value}\r\n" for name, value in MACHINE.items())
+            wire.sendall(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\n{head}transfer-encoding: chunked\r\n\r\n".encode())
+            with pytest.raises(ConnectionError):
+                write(wire)
 
     def test_as_large_as_it_may_be(self, auditor: Auditor) -> None:
         body = prompt(text="")
@@ -402,10 +459,14 @@ class TestSettings:
             assert auditor.ask(prompt("huge:5000")).status == 200
             assert auditor.ask(prompt("huge:5001")).error()["code"] == "reply_too_large"
             assert auditor.ask(prompt(text="x" * 1000)).status == 413
-            cut = auditor.ask(prompt("flood:1000000", "flood", stream=True))
-            assert len(cut.body) < 5000 + 500
-            assert b"reply_too_large" in cut.body.rpartition(b"data: ")[2]
-            assert recorded(auditor, "flood")[-1]["outcome"] == "cut"
+            assert auditor.ask(prompt("flood:1000000", "flood", stream=True)).status in (200, 502)
+            assert recorded(auditor, "flood")[-1]["code"] == "reply_too_large"
+            cut = cut_short(auditor, "cut-short")
+            assert b"reply_too_large" in cut.rpartition(b"data: ")[2]
+            _, *parts, end = recorded(auditor, "cut-short")
+            assert "".join(part["content"] for part in parts).encode() == cut, "the event that cuts it as well"
+            assert (end["outcome"], end["code"], end["parts"]) == ("cut", "reply_too_large", len(parts))
+            assert end["bytes"] == len(cut)
 
             auditor.model.go_on.clear()
             held = auditor.connection()
@@ -489,7 +550,7 @@ class TestLife:
             auditor.process.terminate()
             auditor.until(lambda: auditor.health("/readyz") != 200, "unreadiness")
             auditor.model.release()
-            assert reply.read() == b"data: first\n\ndata: second\n\n"
+            assert reply.read() == b'data: {"step":"first "}\n\ndata: {"step":"second"}\n\n'
             assert auditor.end() == 0
             kinds = ["start", "request", "reply.part", "reply.part", "reply", "stop"]
             assert [r["type"] for r in auditor.records()] == kinds

@@ -14,6 +14,7 @@ import pytest
 from cryptography import x509
 
 from tests.cluster import ControlPlane, ExternalCluster, Kubectl, KubectlError, ProcessError, binaries
+from tests.cluster.elsewhere import Elsewhere
 from tests.cluster.processes import ProcessTable, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
@@ -34,6 +35,17 @@ def namespace(cluster: ControlPlane | ExternalCluster) -> Iterator[str]:
 def test_the_server_is_the_pinned_version(control_plane: ControlPlane) -> None:
     version = json.loads(control_plane.kubectl("get", "--raw", "/version"))
     assert version["gitVersion"] == binaries.PROGRAMS["kube-apiserver"].version
+
+
+def test_the_current_context_is_a_cluster_too(
+    control_plane: ControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLUSTER", "current")
+    monkeypatch.setenv("KUBECONFIG", str(control_plane.kubeconfig))
+    found = Elsewhere.chosen(tmp_path)
+    assert found is not None
+    found.install_cert_manager()
+    assert found.kubectl.get("namespace", "default") == control_plane.kubectl.get("namespace", "default")
 
 
 def test_everything_runs(control_plane: ControlPlane) -> None:

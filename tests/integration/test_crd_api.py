@@ -12,6 +12,7 @@ from kubernetes import client, config
 from cloister import names
 from cloister.crd import crd
 from tests import malformed
+from tests.backends import BACKEND, backed
 from tests.cluster import ControlPlane
 from tests.cluster.external import ExternalCluster
 from tests.edits import REMOVED, edited, example
@@ -69,7 +70,7 @@ def _message(error: client.ApiException) -> str:
 def resources(cluster: ControlPlane | ExternalCluster) -> Resources:
     # Applying fails if a rule's estimated cost is over the API server's limit, or if the schema is not structural.
     cluster.kubectl.apply([crd()])
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{names.PLURAL}.{names.GROUP}", "--timeout=60s")
+    cluster.kubectl.wait_until_served(f"{names.PLURAL}.{names.GROUP}")
     settings = client.Configuration()
     settings.connection_pool_maxsize = CLIENTS
     load: Callable[..., None] = config.load_kube_config
@@ -134,13 +135,23 @@ RULES: dict[str, tuple[dict[str, Any], str]] = {
         {"spec.inference.clients[+]": {"namespace": "web", "serviceAccount": "frontend"}},
         "Duplicate value",
     ),
+    "a volume beside a backend": (
+        {"spec.storage.checkpoints.backend": copy.deepcopy(BACKEND)},
+        "either size, for a volume, or backend",
+    ),
+    "no place for objects": ({"spec.storage.checkpoints.size": REMOVED}, "either size, for a volume, or backend"),
+    "an account of S3": (backed(account="ourdata"), "account is for type Azure"),
+    "keys that would move objects in a backend": (
+        backed() | {"spec.storage.checkpoints.encryption": {"rotateEvery": "720h"}},
+        "objects in an object store are not moved to a new key",
+    ),
     "a client in our zone": (
         {"spec.inference.clients[0].namespace": "support-bot-inference"},
-        "spec.inference.clients[].namespace is one of this deployment's own zones",
+        "spec.inference.clients[].namespace is one of this deployment's own",
     ),
     "a reader in our zone": (
         {"spec.storage.interactionLogs.readers[0].namespace": "support-bot-storage"},
-        "spec.storage.interactionLogs.readers[].namespace is one of this deployment's own zones",
+        "spec.storage.interactionLogs.readers[].namespace is one of this deployment's own",
     ),
 }
 
@@ -169,8 +180,18 @@ def test_a_rule_of_the_schema_refuses(resources: Resources, changes: dict[str, A
         {"spec.storage.checkpoints.size": 10**12},
         {"spec.inference.clients": []},
         {"metadata.name": "a" * 40},
+        backed(),
     ],
-    ids=["tag", "second factor", "no identity", "no training", "size in bytes", "no clients", "longest name"],
+    ids=[
+        "tag",
+        "second factor",
+        "no identity",
+        "no training",
+        "size in bytes",
+        "no clients",
+        "longest name",
+        "backend",
+    ],
 )
 def test_a_rule_of_the_schema_permits(resources: Resources, changes: dict[str, Any]) -> None:
     edit = edited(example())

@@ -11,6 +11,7 @@ import pytest
 
 from cloister import sidecar
 from tests.auditor.model import answer, events
+from tests.auditor.replies import received
 from tests.auditor.running import Auditor, prompt
 from tests.gate.data_path import data_path
 from tests.gate.model import CHAT, FRONTEND, NIGHTLY, OUR_CA, PROVIDER, bearer, model
@@ -45,7 +46,7 @@ def test_a_persons_prompt_reaches_the_model_and_the_record(
     gate, auditor = path
     token = PROVIDER.token(auth_time=int(time.time()))
     reply = gate.ask(frontend, path=CHAT, headers=bearer(token), body=prompt(text="through both"))
-    assert (reply.status, reply.body) == (200, answer())
+    assert (reply.status, reply.body) == (200, received(answer()))
     (request,) = [r for r in auditor.records("request") if "through both" in r["content"]]
     assert (request["peer"], request["user.id"], request["api"]) == (FRONTEND, PROVIDER.claims()["sub"], "chat")
     assert token not in json.dumps(auditor.records())
@@ -57,7 +58,7 @@ def test_a_stream_arrives_as_it_was_sent(path: tuple[Gate, Auditor], nightly: ss
     gate, _ = path
     for size in ("1", "7", "500"):
         reply = gate.ask(nightly, path=CHAT, body=prompt(f"sse:{size}", stream=True))
-        assert (reply.status, reply.body) == (200, events())
+        assert (reply.status, reply.body) == (200, received(events()))
 
 
 def test_identity_headers_of_a_caller_are_gone(path: tuple[Gate, Auditor], nightly: ssl.SSLContext) -> None:

@@ -140,6 +140,7 @@ def sweep(auditor: Auditor, environment: dict[str, str]) -> tuple[list[int], dic
     auditor.module = "tests.auditor.faulty"
     auditor.start(ready=False)
     with kept_alive(auditor) as counts, ThreadPoolExecutor(CALLERS) as pool:
+        auditor.until(lambda: auditor.health("/readyz") == 200, "readiness")
         for number, received in enumerate(pool.map(lambda n: ask_until_reached(auditor, n), range(REQUESTS))):
             answers[number].append(received)
     auditor.end(signal.SIGKILL)

@@ -153,6 +153,7 @@ class TestPaths:
             ("POST", "/v1/chat%2Fcompletions"),
             ("POST", "/v1/chat%5ccompletions"),
             ("POST", "/v1/chat/completions/..%2fadmin"),
+            ("POST", "/v1/chat/completions/../admin"),
             ("POST", "/v1/chat/completions/../../../admin"),
             ("POST", "/v1/chat/completions/%2e%2e/%2e%2e/admin"),
             ("POST", "/v1/chat/completions/%252e%252e/admin"),
@@ -175,8 +176,9 @@ class TestPaths:
         ["//v1/chat/completions", "/v1/./chat/completions", "/v1/x/../chat/completions", "/v1/%63hat/completions"],
     )
     def test_what_is_compared_is_what_is_forwarded(self, gate: Gate, nightly: ssl.SSLContext, path: str) -> None:
-        if gate.ask(nightly, path=path).status == 200:
-            assert gate.auditor.last().path == CHAT
+        before = len(gate.auditor.seen)
+        assert gate.ask(nightly, path=path).status == 200
+        assert [seen.path for seen in gate.auditor.seen[before:]] == [CHAT]
 
     def test_an_absolute_url_is_made_relative(self, gate: Gate, nightly: ssl.SSLContext) -> None:
         assert gate.ask(nightly, path=f"http://evil.example.com{CHAT}").status == 200
@@ -313,7 +315,10 @@ class TestHeaders:
         assert gate.ask(nightly, headers=SPOOFED | {"Authorization": "Bearer sk-1"}).status == 200
         seen = gate.auditor.last().headers
         ours = {name: value for name, value in seen.items() if name.startswith(sidecar.HEADER_PREFIX)}
+        # The one thing that a caller says: from where the person behind it came. It decides nothing here.
+        assert ours.pop(sidecar.ADDRESS_HEADER) == SPOOFED["X-Forwarded-For"]
         assert ours == {sidecar.PEER_HEADER: NIGHTLY, sidecar.API_HEADER: "chat"}
+        del seen[sidecar.ADDRESS_HEADER]
         told = {"host", "content-length", "accept-encoding", "x-request-id", "x-forwarded-proto"}
         assert seen.keys() - ours.keys() == told
         assert "1.2.3.4" not in json.dumps(seen)
@@ -324,7 +329,12 @@ class TestHeaders:
         seen = gate.auditor.last().headers
         ours = {name: value for name, value in seen.items() if name.startswith(sidecar.HEADER_PREFIX)}
         payload = token.split(".")[1]
+        assert ours.pop(sidecar.ADDRESS_HEADER) == SPOOFED["X-Forwarded-For"]
         assert ours == {sidecar.PEER_HEADER: FRONTEND, sidecar.API_HEADER: "chat", sidecar.CLAIMS_HEADER: payload}
+
+    def test_whose_address_is_not_told_has_none(self, gate: Gate, nightly: ssl.SSLContext) -> None:
+        assert gate.ask(nightly, headers={"X-Cloister-Address": "9.9.9.9"}).status == 200
+        assert sidecar.ADDRESS_HEADER not in gate.auditor.last().headers
 
     def test_a_request_id_is_kept(self, gate: Gate, nightly: ssl.SSLContext) -> None:
         wanted = "0f0e0d0c-0000-4000-8000-000000000001"

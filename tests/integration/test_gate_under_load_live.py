@@ -15,6 +15,7 @@ from cryptography import x509
 from cloister.render.gate.bootstrap import arguments
 from cloister.render.gate.routes import LONGEST_REPLY_SECONDS
 from tests.auditor.model import answer, events
+from tests.auditor.replies import received
 from tests.auditor.running import Auditor, prompt
 from tests.gate.data_path import data_path
 from tests.gate.load import Load, Question, under_load
@@ -67,10 +68,10 @@ def callers(gate: Gate) -> Iterator[Load]:
     site, token = person(gate)
     streamed, whole = prompt("sse:200", stream=True), prompt()
     questions = [
-        *[Question(machine, whole, answer()) for _ in range(2)],
-        *[Question(machine, streamed, events()) for _ in range(2)],
-        *[Question(site, whole, answer(), token) for _ in range(2)],
-        Question(site, streamed, events(), token),
+        *[Question(machine, whole, received(answer())) for _ in range(2)],
+        *[Question(machine, streamed, received(events())) for _ in range(2)],
+        *[Question(site, whole, received(answer()), token) for _ in range(2)],
+        Question(site, streamed, received(events()), token),
     ]
     with under_load(gate.port, CHAT, questions) as load:
         until(lambda: load.asked > 2 * len(questions), "the first answers")
@@ -208,11 +209,11 @@ def test_a_reply_under_way_outlives_a_change_of_the_listener(path: tuple[Gate, A
     try:
         connection.request("POST", CHAT, prompt("step", stream=True))
         reply = connection.getresponse()
-        assert reply.readline() == b"data: first\n"
+        assert reply.readline() == b'data: {"step":"first "}\n'
         gate.mounted.configure(inference_files(spec(ADDED)))
         until(lambda: status(gate, added, "GET", MODELS) == 200, "the new listener")
         auditor.model.release()
-        assert reply.read() == b"\ndata: second\n\n"
+        assert reply.read() == b'\ndata: {"step":"second"}\n\n'
     finally:
         connection.close()
         gate.mounted.configure(inference_files(spec()))

@@ -1,247 +1,273 @@
-"""What a model server can do from inside its pod to the programs that watch it: nothing (ZT-10, ZT-18, ZT-21).
-
-Gate and auditor as rendered, under their own UIDs, in one network namespace with a model server that is somebody's
-else: it shares loopback and the pod's fsGroup with them, and nothing more.
-"""
+"""The rendered pod with its own users, groups, mounts and network: what a model server that has been taken over can
+reach (ZT-02, ZT-04, ZT-21). Everything is as rendered, down to paths and ports."""
 
 import http.client
 import json
-import os
-import socket
 import ssl
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from cloister import sidecar
 from cloister.facts import Facts, Settings
 from cloister.render.auditor import auditor_settings
-from cloister.render.gate.bootstrap import arguments
+from cloister.render.gate import gate_files
+from cloister.render.meta import compact
 from cloister.render.workloads import inference
-from cloister.sealing import generate
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT, Component
-from tests.gate.model import CHAT, FRONTEND, NIGHTLY, OUR_CA, OWN, inference_files, model
-from tests.gate.mounted import ENVOY, Mounted, directory
-from tests.gate.pod import Container, Pod, ended, network, there, volumes
+from tests.auditor.running import prompt
+from tests.gate import forger, intruder
+from tests.gate.model import CHAT, FRONTEND, NIGHTLY, OUR_CA, OWN, PROVIDER, model
+from tests.gate.pod import Object, Pod, pod, unable
 from tests.gate.running import until
 from tests.gate.specs import deployment
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes a network namespace and takes UIDs: needs root")
+pytestmark = pytest.mark.skipif(unable() is not None, reason=unable() or "")
 
-SPEC = model()
-SOCKETS = (sidecar.ADMIN_SOCKET, sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET, sidecar.FETCH_SOCKET)
-PORTS = (GATE_PORT, GATE_HEALTH_PORT, GATE_METRICS_PORT, HEALTH_PORT, METRICS_PORT)
-MODEL_PORT = SPEC["inference"].get("port", 8000)
-
-
-def containers() -> dict[str, Container]:
-    """Of the rendered pod."""
-    (pod,) = [o["spec"]["template"]["spec"] for o in inference(deployment(SPEC), Facts(), Settings())]
-    return {one["name"]: Container.of(one) for one in [*pod["initContainers"], *pod["containers"]]}
-
-
-CONTAINERS = containers()
-SERVER = CONTAINERS["server"]
+BY_MODE = (sidecar.ADMIN_SOCKET, sidecar.AUDITOR_SOCKET)
+BY_MOUNT = (sidecar.JOURNAL_SOCKET, sidecar.DRAIN_SOCKET, sidecar.FETCH_SOCKET)
+SOCKETS = BY_MODE + BY_MOUNT
+FORGED = {
+    sidecar.PEER_HEADER: FRONTEND,
+    sidecar.API_HEADER: "chat",
+    sidecar.CLAIMS_HEADER: "eyJzdWIiOiJhZGEifQ",
+    "x-forwarded-client-cert": f"URI={FRONTEND}",
+}
 
 
-@dataclass
 class Running:
-    """The pod, running."""
+    """The pod, with everything in it started as a kubelet would, in order."""
 
-    pod: Pod
-    mounted: Mounted
-    contexts: dict[str, ssl.SSLContext]
+    def __init__(self, made: Pod) -> None:
+        self.pod = made
+        self.started = {"gate": psutil.Process(made.start(made.container("gate")).pid)}
+        self.wait("gate", GATE_HEALTH_PORT, "/ready")
+        self.started["auditor"] = psutil.Process(made.start(made.container("auditor")).pid)
+        self.wait("auditor", HEALTH_PORT, "/readyz")
+        server = made.container("server")
+        made.start(self.program(forger.__file__, str(8000), "/tmp/seen.jsonl") | {"name": server["name"]})
+        self.wait("server", HEALTH_PORT, "/workload")
 
-    def server(self, work: Any) -> Any:
-        """What the model server's UID gets for an answer."""
-        return self.pod.inside(SERVER, work)
+    def wait(self, name: str, port: int, path: str) -> None:
+        """Until the kubelet would go on."""
+        try:
+            until(lambda: self.status(port, path) == 200, name, seconds=30)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.pod.log(name)[-3000:]}") from None
+
+    def program(self, path: str, *arguments: str) -> Object:
+        """The workload's container with another program in it."""
+        return self.pod.container("server") | {
+            "name": "intruder",
+            "command": ["python", "-c", Path(path).read_text()],
+            "args": list(arguments),
+        }
+
+    def intrude(self, container: Object | None = None, *mounts: Object, **task: Any) -> dict[str, Any]:
+        """What the intruder meets."""
+        whole = {"sockets": SOCKETS, "directories": [], "scan": False, "requests": [], "tls": [], "headers": FORGED}
+        found = self.pod.run(
+            (container or {})
+            | self.program(intruder.__file__, json.dumps(whole | task))
+            | ({"securityContext": container["securityContext"]} if container else {}),
+            mounts,
+        )
+        answer: dict[str, Any] = json.loads(found)
+        return answer
+
+    def status(self, port: int, path: str) -> int | None:
+        """What the kubelet sees."""
+        try:
+            return self.ask(port, "GET", path)[0]
+        except (OSError, http.client.HTTPException):
+            return None
+
+    def ask(
+        self,
+        port: int,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        context: ssl.SSLContext | None = None,
+    ) -> tuple[int, dict[str, str], bytes]:
+        """A request from beside the pod."""
+        connection = http.client.HTTPConnection("pod", port)
+        plain = self.pod.connection(port)
+        connection.sock = context.wrap_socket(plain) if context else plain
+        try:
+            connection.request(method, path, body, headers or {})
+            reply = connection.getresponse()
+            return reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read()
+        finally:
+            connection.close()
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[Running]:
-    """Gate and auditor; the model server is whatever a test does in its name."""
-    with ExitStack() as stack:
-        root = stack.enter_context(directory())
-        pod = stack.enter_context(network())
-        mounted = Mounted(root, {port: port for port in PORTS})
-        leaf = OUR_CA.issue(OWN)
-        mounted.identify(leaf.chain, leaf.key)
-        mounted.trust(OUR_CA.pem)
-        mounted.configure(inference_files(SPEC))
-        volumes(root, *(path.rsplit("/", 1)[0] for path in SOCKETS), sidecar.JOURNAL_DIR)
-        for entry in Path(mounted.path(sidecar.LEAF_DIR)).rglob("tls.key"):
-            os.chown(entry, 0, sidecar.VOLUME_GID)
-            entry.resolve().chmod(0o440)
-        config = auditor_settings(deployment(SPEC), Component.INFERENCE).model_dump(mode="json", exclude_none=True)
-        config["listen"] = mounted.path(sidecar.AUDITOR_SOCKET)
-        config["journal"] |= {
-            "directory": mounted.path(sidecar.JOURNAL_DIR),
-            "upstream": f"unix:{mounted.path(sidecar.JOURNAL_SOCKET)}",
-            "recipients": [str(generate().public)],
-        }
-        config["people"].pop("revocations", None)
-        (root / "auditor.json").write_text(json.dumps(config))
-        envoy = [str(ENVOY), *(mounted.path(part) if part.startswith("/") else part for part in arguments())]
-        auditor = [sys.executable, "-m", "cloister.auditor", str(root / "auditor.json")]
-        for name, command in (("gate", envoy), ("auditor", auditor)):
-            process = pod.start(CONTAINERS[name], command, root / f"{name}.log")
-            stack.callback(ended, process)
-        there(mounted.path(sidecar.JOURNAL_SOCKET))
-        there(mounted.path(sidecar.AUDITOR_SOCKET))
-        until(lambda: pod.inside(None, lambda: asked(HEALTH_PORT, "/readyz")[0]) == 200, "the auditor")
-        contexts = {}
-        for name in ("nightly", "none"):
-            context = contexts[name] = ssl.create_default_context(cadata=OUR_CA.pem)
-            context.check_hostname = False
-        contexts["nightly"].load_cert_chain(*OUR_CA.issue(NIGHTLY).write(root, "nightly"))
-        yield Running(pod, mounted, contexts)
+    spec = model()
+    spec["inference"]["model"]["mountPath"] = "/var/lib/models"
+    spec["inference"]["scratch"]["path"] = "/var/lib/scratch"
+    parsed, facts = deployment(spec), Facts(jwks=PROVIDER.jwks())
+    (template,) = [one["spec"]["template"] for one in inference(parsed, facts, Settings())]
+    leaf = OUR_CA.issue(OWN)
+    config = auditor_settings(parsed, Component.INFERENCE).model_dump(mode="json", exclude_none=True)
+    files = {
+        "gate-config": {
+            name: compact(content) for name, content in gate_files(parsed, Component.INFERENCE, facts).items()
+        },
+        "auditor-config": {"auditor.json": json.dumps(config)},
+        "leaf": {"tls.crt": leaf.chain, "tls.key": leaf.key},
+        "trust": {"ca.crt": OUR_CA.pem},
+        "revocations": {"revocations.json": sidecar.Revocations().model_dump_json()},
+    }
+    with pod(template, files) as made:
+        yield Running(made)
 
 
-def asked(port: int, path: str, method: str = "GET", headers: dict[str, str] | None = None) -> tuple[int, str]:
-    """Status and body of a plain request on loopback; 0 and why where there is no answer."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request(method, path, headers=headers or {})
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode("utf-8", "replace")
-    except (OSError, http.client.HTTPException) as error:
-        return 0, repr(error)
-    finally:
-        connection.close()
+@pytest.fixture(scope="module")
+def nightly(running: Running, tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(cadata=OUR_CA.pem)
+    certificate, key = OUR_CA.issue(NIGHTLY).write(tmp_path_factory.mktemp("client"))
+    context.load_cert_chain(certificate, key)
+    return context
 
 
-def connected(path: str) -> str:
-    """Whether a unix socket lets one in, or why not."""
-    with socket.socket(socket.AF_UNIX) as found:
-        try:
-            found.connect(path)
-        except OSError as error:
-            return type(error).__name__
-        return "connected"
+def asked(found: dict[str, Any]) -> list[int | str]:
+    """The statuses of the intruder's requests."""
+    return [answer if isinstance(answer, str) else answer[0] for *_, answer in found["asked"]]
 
 
-def test_each_program_has_its_own_uid_and_the_server_none_of_their_volumes() -> None:
-    assert len({one.uid for one in CONTAINERS.values()}) == len(CONTAINERS)
-    assert SERVER.gid not in {one.gid for name, one in CONTAINERS.items() if name != "server"}
+def test_the_pod_works_under_its_own_users(running: Running, nightly: ssl.SSLContext) -> None:
+    """Otherwise every refusal below would mean nothing."""
+    status, _, body = running.ask(GATE_PORT, "POST", CHAT, prompt(), context=nightly)
+    assert (status, json.loads(body)["choices"]) == (200, forger.ANSWER["choices"])
+    for name, uid in (("gate", sidecar.GATE_UID), ("auditor", sidecar.AUDITOR_UID)):
+        (program,) = running.started[name].children()
+        assert program.uids() == (uid, uid, uid), name
+        assert program.gids() == (sidecar.SOCKET_GID,) * 3, name
+
+
+def test_each_program_has_its_own_uid_and_the_server_none_of_their_volumes(running: Running) -> None:
+    spec = running.pod.spec
+    containers = {one["name"]: one for one in [*spec["initContainers"], *spec["containers"]]}
+    users = {name: one["securityContext"]["runAsUser"] for name, one in containers.items()}
+    assert len(set(users.values())) == len(users)
     ours = {"gate-config", "auditor-config", "leaf", "trust", "journal", "revocations"}
-    assert not [name for name in SERVER.mounts if name.startswith("run-") or name in ours]
-    assert [name for name, one in CONTAINERS.items() if "run-admin" in one.mounts] == ["gate"]
-    assert [name for name, one in CONTAINERS.items() if "leaf" in one.mounts] == ["gate"]
+    mounts = {name: {mount["name"] for mount in one["volumeMounts"]} for name, one in containers.items()}
+    assert not [name for name in mounts["server"] if name.startswith("run-") or name in ours]
+    for alone in ("run-admin", "leaf"):
+        assert [name for name in mounts if alone in mounts[name]] == ["gate"]
+    assert not spec.get("shareProcessNamespace")
+    assert not any(spec.get(name) for name in ("hostNetwork", "hostPID", "hostIPC"))
 
 
-def test_who_is_meant_to_use_a_socket_can(running: Running) -> None:
-    """Otherwise the refusals below would prove nothing."""
-    path = running.mounted.path
-    assert running.pod.inside(CONTAINERS["gate"], lambda: connected(path(sidecar.AUDITOR_SOCKET))) == "connected"
-    assert running.pod.inside(CONTAINERS["auditor"], lambda: connected(path(sidecar.JOURNAL_SOCKET))) == "connected"
-    assert running.pod.inside(CONTAINERS["fetch"], lambda: connected(path(sidecar.FETCH_SOCKET))) == "connected"
-    assert running.pod.inside(CONTAINERS["gate"], lambda: connected(path(sidecar.ADMIN_SOCKET))) == "connected"
+def test_the_model_meets_no_socket(running: Running) -> None:
+    found = running.intrude(directories=["/run", "/etc", "/var/lib"])
+    user = running.pod.container("server")["securityContext"]["runAsUser"]
+    assert found["who"] == [user, user, [sidecar.VOLUME_GID]]
+    assert set(found["sockets"].values()) == {"FileNotFoundError"}
+    assert found["listed"] == {"/run": [], "/etc": [], "/var/lib": ["models", "scratch"]}
+    assert found["abstract"] == []
 
 
-@pytest.mark.parametrize("what", [sidecar.ADMIN_SOCKET, sidecar.AUDITOR_SOCKET])
-def test_a_socket_refuses_the_server_even_where_it_is_mounted(running: Running, what: str) -> None:
-    path = running.mounted.path(what)
-    assert running.server(lambda: connected(path)) == "PermissionError"
+def test_two_of_the_sockets_would_refuse_the_model_even_where_it_saw_them(running: Running) -> None:
+    """The auditor gives its socket to the sockets' group, and Envoy its admin interface to nobody. Envoy can't give a
+    socket to another group than its volume's, which is every container's: the others are closed by the mount alone."""
+    gate = running.pod.container("gate")
+    volumes = [one for one in gate["volumeMounts"] if one["name"].startswith("run-")]
+    assert {one["mountPath"] for one in volumes} == {socket.rsplit("/", 1)[0] for socket in SOCKETS}
+    found = running.intrude(None, *volumes)["sockets"]
+    assert found == dict.fromkeys(BY_MODE, "PermissionError") | dict.fromkeys(BY_MOUNT, "connected")
 
 
-def test_no_socket_is_reached_without_a_mount(running: Running) -> None:
-    """A unix socket with a name in the file system belongs to its mount; one without would belong to the network."""
-    names = running.server(lambda: Path("/proc/self/net/unix").read_text().split("\n"))
-    assert names
-    assert not [line for line in names if line.rpartition(" ")[2].startswith("@")]
+@pytest.mark.parametrize("name", ["gate", "auditor", "fetch"])
+def test_the_programs_of_the_pod_meet_their_own(running: Running, name: str) -> None:
+    """The same attempt as a member of the sockets' group, by the volumes of each."""
+    container = running.pod.container(name)
+    mounted = [one["mountPath"] for one in container["volumeMounts"]]
+    own = {socket for socket in SOCKETS if socket.rsplit("/", 1)[0] in mounted}
+    assert own
+    found = running.intrude(container | {"volumeMounts": []}, *container["volumeMounts"])
+    assert {socket for socket, result in found["sockets"].items() if result == "connected"} == own
 
 
-def test_loopback_holds_the_known_ports_alone(running: Running) -> None:
-    def listening() -> list[int]:
-        found = set()
-        for table in ("tcp", "tcp6", "udp", "udp6"):
-            with suppress(FileNotFoundError):
-                for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
-                    fields = line.split()
-                    if fields[3] == ("0A" if table.startswith("tcp") else "07"):
-                        found.add(int(fields[1].rpartition(":")[2], 16))
-        return sorted(found)
-
-    assert running.server(listening) == sorted(PORTS)
+def test_loopback_has_nothing_for_the_model(running: Running) -> None:
+    found = running.intrude(scan=True, tls=[GATE_PORT])
+    offered = {GATE_PORT, GATE_HEALTH_PORT, GATE_METRICS_PORT, HEALTH_PORT, METRICS_PORT}
+    assert set(found["ports"]) == offered | {8000}
+    (refused,) = found["tls"]
+    assert refused in ("SSLError", "SSLEOFError", "ConnectionResetError"), "no answer to who has no certificate"
 
 
-def test_the_gate_asks_the_server_for_a_certificate_like_everybody(running: Running) -> None:
-    context = running.contexts["none"]
-
-    def tried() -> str:
-        try:
-            with socket.create_connection(("127.0.0.1", GATE_PORT), 10) as plain, context.wrap_socket(plain) as tls:
-                tls.sendall(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n\r\n")
-                return tls.recv(100).decode()
-        except OSError:
-            return ""
-
-    assert running.server(tried) == ""
-
-
-@pytest.mark.parametrize("port", [GATE_HEALTH_PORT, GATE_METRICS_PORT, HEALTH_PORT, METRICS_PORT])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_needs_no_identity_can_change_nothing(running: Running, port: int, method: str) -> None:
-    for path in ("/", "/quitquitquit", "/config_dump", "/certs", "/logging?level=debug", "/drain_listeners", CHAT):
-        status, _ = running.server(lambda path=path: asked(port, path, method))
-        assert status in {403, 404, 405}, path
-    assert running.pod.inside(None, lambda: asked(HEALTH_PORT, "/readyz")[0]) == 200
-
-
-def test_metrics_tell_no_secret(running: Running) -> None:
-    for port in (GATE_METRICS_PORT, METRICS_PORT):
-        status, text = running.server(lambda port=port: asked(port, "/metrics"))
-        assert status == 200
-        for hidden in ("BEGIN", "eyJ", "Bearer", "alice"):
-            assert hidden not in text
-
-
-def test_files_of_the_others_are_closed(running: Running) -> None:
-    path = running.mounted.path
-
-    def opened(file: str) -> str:
-        try:
-            Path(file).read_bytes()
-        except OSError as error:
-            return type(error).__name__
-        return "read"
-
-    for file in Path(path(sidecar.JOURNAL_DIR)).rglob("*"):
-        if file.is_file():
-            assert running.server(lambda file=file: opened(str(file))) == "PermissionError", file
+def test_what_loopback_offers_takes_nothing_and_tells_nothing(running: Running, nightly: ssl.SSLContext) -> None:
+    assert running.ask(GATE_PORT, "POST", CHAT, prompt(text="a secret question"), context=nightly)[0] == 200
+    writes = [
+        [port, method, path]
+        for port in (HEALTH_PORT, METRICS_PORT, GATE_HEALTH_PORT, GATE_METRICS_PORT)
+        for method in ("POST", "PUT", "DELETE", "PATCH")
+        for path in ("/", "/metrics", CHAT, "/quitquitquit", "/drain_listeners", "/runtime_modify?a=b")
+    ]
+    assert {status for status in asked(running.intrude(requests=writes)) if isinstance(status, int)} <= {403, 404, 405}
+    admin = [
+        [port, "GET", path]
+        for port in (HEALTH_PORT, METRICS_PORT, GATE_HEALTH_PORT, GATE_METRICS_PORT)
+        for path in (
+            "/config_dump",
+            "/certs",
+            "/clusters",
+            "/logging",
+            "/stats",
+            "/server_info",
+            "/../config_dump",
+            CHAT,
+        )
+    ]
+    assert {status for status in asked(running.intrude(requests=admin)) if isinstance(status, int)} <= {400, 403, 404}
+    reads = [
+        [HEALTH_PORT, "GET", "/healthz"],
+        [HEALTH_PORT, "GET", "/readyz"],
+        [HEALTH_PORT, "GET", "/workload"],
+        [METRICS_PORT, "GET", "/metrics"],
+        [GATE_HEALTH_PORT, "GET", "/ready"],
+        [GATE_METRICS_PORT, "GET", "/metrics"],
+    ]
+    found = running.intrude(requests=reads)
+    assert set(asked(found)) == {200}
+    for *_, (_, body) in found["asked"]:
+        for secret in ("secret question", "PRIVATE", "BEGIN", "Bearer", NIGHTLY, FRONTEND, '"keys"'):
+            assert secret not in body
 
 
-def test_a_server_cannot_speak_for_the_gate(running: Running) -> None:
-    """Neither in its reply, nor by asking its own gate with headers of a person."""
-    forged = {sidecar.PEER_HEADER: FRONTEND, sidecar.CLAIMS_HEADER: "eyJzdWIiOiJyb290In0", sidecar.API_HEADER: "chat"}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in forged.items())
-    more = "Set-Cookie: a=b\r\nLocation: https://evil.example/\r\nX-Envoy-Upstream-Service-Time: 1\r\nServer: gate\r\n"
-    body = b'{"id":"1","object":"chat.completion","model":"m","choices":[]}'
-    reply = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{lines}{more}Content-Length: {len(body)}\r\n\r\n"
-    context = running.contexts["nightly"]
+def test_the_models_headers_forge_no_identity_in_a_reply(running: Running, nightly: ssl.SSLContext) -> None:
+    status, headers, _ = running.ask(GATE_PORT, "POST", CHAT, prompt(), context=nightly)
+    assert status == 200
+    assert not [name for name in headers if name.startswith((sidecar.HEADER_PREFIX, "x-envoy-", "x-accel-"))]
+    assert not headers.keys() & {"set-cookie", "location", "alt-svc", "server"}
+    assert headers.get("x-ratelimit-remaining") != "1000000"
 
-    def served() -> tuple[str, list[str]]:
-        with socket.create_server(("127.0.0.1", MODEL_PORT)) as listener:
-            listener.settimeout(30)
-            with socket.create_connection(("127.0.0.1", GATE_PORT), 10) as plain, context.wrap_socket(plain) as caller:
-                prompt = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
-                head = f"POST {CHAT} HTTP/1.1\r\nHost: a\r\n{lines}Content-Length: {len(prompt)}\r\n\r\n"
-                caller.sendall(head.encode() + prompt)
-                upstream, _ = listener.accept()
-                asked_for = upstream.recv(65536).decode()
-                upstream.sendall(reply.encode() + body)
-                answer = http.client.HTTPResponse(caller)
-                answer.begin()
-                got = [f"{name.lower()}: {value}" for name, value in answer.getheaders()]
-                assert answer.read() == body
-                return asked_for, got
 
-    asked_for, got = running.pod.inside(None, served)
-    assert sidecar.HEADER_PREFIX not in asked_for.lower()
-    for name in (sidecar.HEADER_PREFIX, "set-cookie", "location", "x-envoy", "server: gate"):
-        assert not [line for line in got if line.startswith(name)], got
+def test_the_models_requests_forge_no_identity(running: Running, nightly: ssl.SSLContext) -> None:
+    """Whatever it says of itself in plain text, to any port of the pod."""
+    running.ask(GATE_PORT, "POST", CHAT, prompt(), context=nightly)
+    seen = running.pod.volume("tmp") / "seen.jsonl"
+    before = seen.read_text()
+    ports = (GATE_PORT, GATE_HEALTH_PORT, GATE_METRICS_PORT, HEALTH_PORT, METRICS_PORT)
+    found = running.intrude(requests=[[port, "POST", CHAT] for port in ports])
+    assert all(status not in range(200, 400) for status in asked(found))
+    assert seen.read_text() == before, "nothing came back to the model by way of the auditor"
+
+
+def test_the_model_saw_no_identity_and_no_credential(running: Running, nightly: ssl.SSLContext) -> None:
+    running.ask(GATE_PORT, "POST", CHAT, prompt(), {"Authorization": "Bearer a.b.c"}, context=nightly)
+    lines = (running.pod.volume("tmp") / "seen.jsonl").read_text().splitlines()
+    _, path, headers, _ = json.loads(lines[-1])
+    assert path == CHAT
+    names = {name.lower() for name, _ in headers}
+    assert not [name for name in names if name.startswith(sidecar.HEADER_PREFIX)]
+    assert not names & {"authorization", "cookie"}

@@ -22,6 +22,7 @@ from cloister import keyring, sidecar
 from cloister.facts import Facts, Settings
 from cloister.keyring import Keyring, KeyVersion
 from cloister.render.storage import stores
+from cloister.spec import LLMDeployment
 from cloister.zones import Component
 from tests.cluster import binaries
 from tests.gate import specs
@@ -39,12 +40,15 @@ class Reply:
 class Mounted:
     """The volumes of one store, below a temporary directory."""
 
-    def __init__(self, root: Path, component: Component) -> None:
+    def __init__(self, root: Path, component: Component, subject: LLMDeployment | None = None) -> None:
         self.root, self.component = root, component
+        self.replaced: dict[str, str] = {}
+        """Variables of the container with other values than the rendered ones: addresses of servers on this machine."""
         sockets = [str(Path(socket).parent) for socket in (sidecar.STORE_SOCKET, sidecar.CONTROL_SOCKET)]
-        for directory in (sidecar.DATA_DIR, sidecar.KEYRING_DIR, sidecar.KEYS_DIR, "/tmp", *sockets):
+        volumes = (sidecar.DATA_DIR, sidecar.KEYRING_DIR, sidecar.KEYS_DIR, sidecar.CREDENTIALS_DIR, "/tmp")
+        for directory in (*volumes, *sockets):
             Path(self.path(directory)).mkdir(parents=True, exist_ok=True)
-        subject = specs.deployment(specs.example("minimal"))
+        subject = subject or specs.deployment(specs.example("minimal"))
         pod = next(
             workload["spec"]["template"]["spec"]
             for workload in stores(subject, Facts(), Settings())
@@ -52,14 +56,25 @@ class Mounted:
         )
         (self.container,) = pod["containers"]
         self.keeper = next(each for each in pod["initContainers"] if each["name"] == "keeper")
+        self.backend = sidecar.Keeper.model_validate_json(self.keeper["args"][0]).backend
         self.keys = Keyring(current=1, keys=(key(1),))
         self.turn(self.keys)
-        self._write(sidecar.KEYS_DIR, "rclone.conf", keyring.rclone_conf(self.keys, str(self.data)))
+        self.configure()
 
     def turn(self, keys: Keyring) -> None:
         """Mount another keyring, as the kubelet brings a Secret that has changed; a keeper follows it."""
         self.keys = keys
         self._write(sidecar.KEYRING_DIR, keyring.FILE, keys.model_dump_json())
+
+    def configure(self) -> None:
+        """rclone's configuration, as the keeper writes it."""
+        conf = keyring.rclone_conf(self.keys, self.backend or str(self.data))
+        self._write(sidecar.KEYS_DIR, "rclone.conf", conf)
+
+    def give(self, credentials: Mapping[str, str]) -> None:
+        """Mount the credentials of a backend."""
+        for name, value in credentials.items():
+            self._write(sidecar.CREDENTIALS_DIR, name, value)
 
     def path(self, path: str) -> str:
         """Where a production path lies here."""
@@ -77,9 +92,11 @@ class Mounted:
 
     def here(self, text: str) -> str:
         """A rendered text with the paths of this machine."""
+        if text == "/tmp" or text.startswith("/tmp/"):
+            return self.path(text)
         for production in ("/etc/cloister/", "/run/cloister/", "/var/lib/cloister/"):
             text = text.replace(production, self.path(production))
-        return self.path(text) if text == "/tmp" else text
+        return text
 
     def command(self) -> list[str]:
         """What the container runs."""
@@ -89,7 +106,7 @@ class Mounted:
         """Its environment, and nothing else of this machine's; rclone is first on the path, as in its image."""
         path = f"{binaries.path('rclone').parent}:/usr/bin:/bin"
         rendered = {each["name"]: self.here(each["value"]) for each in self.container["env"]}
-        return {"PATH": path, "HOME": "/nonexistent", **rendered}
+        return {"PATH": path, "HOME": "/nonexistent", **rendered, **self.replaced}
 
     def rclone(self, *arguments: str) -> str:
         """Run another rclone with the same configuration, and return what it prints."""
@@ -210,11 +227,11 @@ def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None
 
 
 @contextmanager
-def mounted_store(component: Component) -> Iterator[Mounted]:
+def mounted_store(component: Component, subject: LLMDeployment | None = None) -> Iterator[Mounted]:
     """Volumes for a store, gone afterwards. Not pytest's own: paths of sockets must stay below 108 characters."""
     root = Path(tempfile.mkdtemp(prefix="store-"))
     try:
-        yield Mounted(root, component)
+        yield Mounted(root, component, subject)
     finally:
         shutil.rmtree(root, ignore_errors=True)
 

@@ -16,6 +16,7 @@ from cloister.controller.status import View
 from cloister.facts import Facts, Settings
 from cloister.names import key
 from cloister.render import render
+from tests.backends import backed
 from tests.edits import REMOVED, deployment
 
 Object = dict[str, Any]
@@ -69,6 +70,40 @@ def test_how_fetch_ended(there: list[Object], found: list[Ending]) -> None:
     assert list(endings(there)) == found
 
 
+def store_pod(**states: Object) -> Object:
+    return {"metadata": {"name": "checkpoints-0"}, "status": {"containerStatuses": [{"name": "store", **states}]}}
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (store_pod(state={"running": {}}, lastState=ended()), None),
+        (store_pod(state=ended(0)), None),
+        (store_pod(state=WAITING, lastState=ended(message="a NOTICE\nthe backend can't be used: 403\n")), "403"),
+        (store_pod(state=ended(137, "", "OOMKilled")), "it ended with code 137"),
+    ],
+)
+def test_how_a_store_ended(there: Object, said: str | None) -> None:
+    found = list(endings([there]))
+    assert [(one.pod, one.reason, one.container) for one in found] == [
+        ("checkpoints-0", "BackendUnusable", "store") for _ in range(said is not None)
+    ]
+    assert all(said and one.message.endswith(said) and "NOTICE" not in one.message for one in found)
+
+
+def test_the_pods_of_a_store_are_read_where_it_has_a_backend() -> None:
+    observed, metadata = Observed(), {"namespace": "support-bot-storage", "resourceVersion": "1"}
+    for store in ("checkpoints", "training-data"):
+        observed.put({"kind": "StatefulSet", "metadata": {"name": store, **metadata}, "spec": {"replicas": 1}})
+    cluster, outcome = Pods(store_pod(state=ended(message="the backend can't be used: 403"))), Outcome()
+    subject = deployment(backed("checkpoints") | {"spec.inference.model": REMOVED})
+    asyncio.run(look_for_endings(subject, cluster, observed, outcome))  # type: ignore[arg-type]
+    assert [one.reason for one in outcome.endings] == ["BackendUnusable"]
+    ((_, selector, namespace),) = cluster.asked
+    assert namespace == "support-bot-storage"
+    assert "component=checkpoints" in selector
+
+
 class Pods:
     """A cluster that has these pods, or an error."""
 
@@ -102,7 +137,9 @@ def test_only_the_pods_of_a_server_that_is_not_ready_are_read() -> None:
     assert FOUND.reason in outcome.hindrances()
     ((plural, selector, namespace),) = cluster.asked
     assert (plural, namespace) == ("pods", "support-bot-inference")
-    assert selector == "app.kubernetes.io/component=inference,cloister.dev/deployment=support-bot"
+    assert selector == (
+        "app.kubernetes.io/component=inference,cloister.dev/deployment=support-bot,cloister.dev/role=workload"
+    )
     for ready, changes in ((2, {}), (0, {"spec.inference.model": REMOVED})):
         cluster.asked.clear()
         assert looked(cluster, ready, changes) == Outcome()

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from hypothesis import assume, given, settings
 
-from cloister.flows import Flow, components, flows, outside, peer
+from cloister.flows import Flow, components, flows, gated, outside, peer
 from cloister.names import namespace
 from cloister.spec import LLMDeployment
-from cloister.zones import FLOW_TABLE, GATE_PORT, Component, Party, Verb, Zone
+from cloister.zones import FLOW_TABLE, GATE_METRICS_PORT, GATE_PORT, METRICS_PORT, Component, Party, Verb, Zone
+from tests.backends import backed
 from tests.edits import REMOVED, deployment
 from tests.strategies import ED25519, deployments
 
@@ -130,8 +131,31 @@ def test_write_is_for_declared_writers() -> None:
     }
 
 
+def test_scrape_reaches_the_counts_of_every_pod_and_no_gate() -> None:
+    for rule, port in (("scrape", METRICS_PORT), ("scrape-gate", GATE_METRICS_PORT)):
+        found = row(rule)
+        assert {flow.target.component for flow in found} == set(Component)
+        assert {(flow.port, flow.source.namespace, *flow.source.pods.items()) for flow in found} == {
+            (port, "monitoring", ("app.kubernetes.io/name", "prometheus"))
+        }
+        assert not {flow.source.identity for flow in found} - {""}
+    assert not row("scrape", {"spec.metrics": REMOVED})
+
+
 def test_the_example_shows_every_row() -> None:
-    assert {flow.rule.id for flow in flows(deployment())} == {rule.id for rule in FLOW_TABLE}
+    """But for those of a backend, which it does not have."""
+    assert {flow.rule.id for flow in flows(deployment())} == {rule.id for rule in FLOW_TABLE} - {"resolve", "keep"}
+
+
+def test_a_store_with_a_backend_and_nothing_else_reaches_dns_and_its_addresses() -> None:
+    found = [flow for flow in flows(deployment(backed("checkpoints"))) if flow.target.component is None]
+    assert {flow.source.component for flow in found} == {Component.CHECKPOINTS}
+    assert [(flow.port, flow.rule.protocols, flow.target.addresses, flow.target.namespace) for flow in found] == [
+        (53, ("UDP", "TCP"), (), "kube-system"),
+        (53, ("UDP", "TCP"), ("169.254.20.10/32",), ""),
+        (443, ("TCP",), ("203.0.113.0/24",), ""),
+    ]
+    assert not [flow for flow in flows(deployment()) if flow.target.component is None]
 
 
 def test_a_renamed_client_leaves_nothing_behind() -> None:
@@ -145,6 +169,11 @@ _PARTIES: dict[Party, set[Component | None]] = {
     Party.CLIENT: {None},
     Party.READER: {None},
     Party.WRITER: {None},
+    Party.SCRAPER: {None},
+    Party.EVERY_COMPONENT: set(Component),
+    Party.BACKED_STORE: {Component.TRAINING_DATA, Component.CHECKPOINTS, Component.INTERACTION_LOGS},
+    Party.BACKEND: {None},
+    Party.CLUSTER_DNS: {None},
     Party.EVERY_STORE: {Component.TRAINING_DATA, Component.CHECKPOINTS, Component.INTERACTION_LOGS},
     Party.EVERY_AUDITOR: {component for component in Component if component is not Component.INTERACTION_LOGS},
 }
@@ -158,7 +187,13 @@ def test_every_flow_is_within_its_row(parsed: LLMDeployment) -> None:
         assert flow.rule in FLOW_TABLE
         assert flow.source.component in _PARTIES[flow.rule.source]
         assert flow.target.component in _PARTIES[flow.rule.target]
-        assert flow.port == GATE_PORT
+        assert flow.port == (GATE_PORT if flow.rule.gated else flow.rule.port)
+        if flow.rule.id in ("scrape", "scrape-gate"):
+            assert granted(flow) == [("GET", "/metrics")]
+            continue
+        if not flow.rule.gated:
+            assert not flow.grants
+            assert bool(flow.target.addresses) != bool(flow.target.pods)
         for grant in flow.grants:
             if flow.rule.verbs == (Verb.CALL,):
                 assert (grant.methods, grant.paths) == (apis[grant.api].methods, apis[grant.api].paths)
@@ -174,14 +209,21 @@ def test_every_flow_is_within_its_row(parsed: LLMDeployment) -> None:
 def test_what_is_not_declared_has_no_flow(parsed: LLMDeployment) -> None:
     declared = {(machine.namespace, machine.service_account) for _, machine in parsed.spec.machines()}
     assert {(end.namespace, end.service_account) for end in outside(parsed)} == declared
+    scrapers = [(one.namespace, dict(one.pod_selector)) for one in parsed.spec.metrics.scrapers]
+    stores = parsed.spec.storage.by_component()
     for flow in flows(parsed):
-        assert flow.target.component in components(parsed)
         assert flow.source.component in (None, *components(parsed))
+        if flow.target.component:
+            assert flow.target.component in components(parsed)
+            assert flow.rule.gated or (flow.source.namespace, dict(flow.source.pods)) in scrapers
+        else:
+            assert flow.source.component
+            assert stores[flow.source.component].backend
 
 
 @given(deployments())
 def test_nothing_reaches_training_and_inference_reaches_only_what_it_must(parsed: LLMDeployment) -> None:
-    for flow in flows(parsed):
+    for flow in gated(parsed):
         assert flow.target.component is not Component.TRAINING
         if flow.source.component is Component.INFERENCE:
             assert flow.target.component in (Component.CHECKPOINTS, Component.INTERACTION_LOGS)
@@ -192,13 +234,13 @@ def test_nothing_reaches_training_and_inference_reaches_only_what_it_must(parsed
 
 @given(deployments())
 def test_only_training_and_declared_machines_touch_training_data(parsed: LLMDeployment) -> None:
-    touching = {flow.source.component for flow in flows(parsed) if flow.target.component is Component.TRAINING_DATA}
+    touching = {flow.source.component for flow in gated(parsed) if flow.target.component is Component.TRAINING_DATA}
     assert touching <= {Component.TRAINING, None}
 
 
 @given(deployments())
 def test_records_are_only_ever_added(parsed: LLMDeployment) -> None:
-    for flow in flows(parsed):
+    for flow in gated(parsed):
         if flow.target.component is Component.INTERACTION_LOGS and flow.rule.id != "read":
             for grant in flow.grants:
                 assert grant.methods == ("PUT",)
@@ -211,7 +253,7 @@ def test_identities_are_unique(parsed: LLMDeployment) -> None:
     ours = [peer(parsed, component) for component in components(parsed)]
     every = [end.identity for end in (*ours, *outside(parsed))]
     assert len(set(every)) == len(every)
-    pairs = [(flow.rule.id, flow.source.identity, flow.target.identity) for flow in flows(parsed)]
+    pairs = [(flow.rule.id, flow.source.identity, flow.target.identity) for flow in gated(parsed)]
     assert len(set(pairs)) == len(pairs)
 
 

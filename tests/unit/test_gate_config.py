@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cloister import names, sidecar
 from cloister.facts import Facts, Settings
-from cloister.flows import components, flows
+from cloister.flows import components, gated
 from cloister.render.gate import gate, gate_files
 from cloister.spec import LLMDeployment
 from cloister.zones import GATE_PORT, Component
@@ -129,7 +129,7 @@ def test_each_component_has_one_config_map_in_its_own_zone(kind: str) -> None:
     entered = {"admission.json", "routes.json"}
     persons = {"token.json", "second-factor.json", "person.json"}
     for component, one in zip(components(KINDS[kind]), made, strict=True):
-        incoming = any(flow.target.component is component for flow in flows(KINDS[kind]))
+        incoming = any(flow.target.component is component for flow in gated(KINDS[kind]))
         asked = persons if component is Component.INFERENCE and incoming else set()
         assert set(one["data"]) == always | (entered if incoming else set()) | asked
         assert all(json.loads(text) for text in one["data"].values())
@@ -138,7 +138,7 @@ def test_each_component_has_one_config_map_in_its_own_zone(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_ingress_knows_exactly_the_sources_of_its_flows(kind: str) -> None:
     for component in components(KINDS[kind]):
-        sources = {flow.source.identity for flow in flows(KINDS[kind]) if flow.target.component is component}
+        sources = {flow.source.identity for flow in gated(KINDS[kind]) if flow.target.component is component}
         files = gate_files(KINDS[kind], component, FACTS["all facts"])
         found = listener(files, "ingress")
         if not sources:
@@ -181,7 +181,7 @@ def test_clusters_dial_only_targets_of_flows(kind: str) -> None:
     for component in components(KINDS[kind]):
         targets = {
             flow.target.component: flow.target.identity
-            for flow in flows(KINDS[kind])
+            for flow in gated(KINDS[kind])
             if flow.source.component is component
         }
         files = gate_files(KINDS[kind], component, FACTS["all facts"])
@@ -237,7 +237,18 @@ def test_no_configuration_holds_a_symmetric_key() -> None:
 def test_admin_is_a_socket_and_reads_only() -> None:
     admin = gate_files(SUPPORT_BOT, Component.INFERENCE, Facts())["envoy.json"]["admin"]
     assert admin["address"] == {"pipe": {"path": sidecar.ADMIN_SOCKET, "mode": 0o600}}
-    assert {path["exact"] for path in admin["allow_paths"]} == {"/ready", "/stats/prometheus", "/certs"}
+    read = {"/ready", "/stats/prometheus", "/certs"}
+    assert {path["exact"] for path in admin["allow_paths"]} == read | {"/healthcheck/fail", "/healthcheck/ok"}
+    store = gate_files(SUPPORT_BOT, Component.CHECKPOINTS, Facts())["envoy.json"]["admin"]
+    assert {path["exact"] for path in store["allow_paths"]} == read
+
+
+def test_only_a_socket_of_the_auditors_makes_the_gate_drain() -> None:
+    listeners = gate_files(SUPPORT_BOT, Component.INFERENCE, Facts())["listeners.json"]["resources"]
+    found = [one["name"] for one in listeners if "/healthcheck/" in json.dumps(one)]
+    assert found == ["drain"]
+    (drain,) = [one for one in listeners if one["name"] == "drain"]
+    assert drain["address"] == {"pipe": {"path": sidecar.DRAIN_SOCKET, "mode": 0o660}}
 
 
 def test_only_clusters_and_listeners_follow_the_facts() -> None:

@@ -11,7 +11,7 @@ from cloister.render.gate.jwks import public_keys
 from tests.gate.identities import Provider
 
 PROVIDER = Provider()
-RSA, EC = PROVIDER.jwk("RSA"), PROVIDER.jwk("EC")
+RSA, EC, OKP = PROVIDER.jwk("RSA"), PROVIDER.jwk("EC"), PROVIDER.jwk("OKP")
 
 
 def kept(*keys: Any) -> list[dict[str, Any]]:
@@ -22,7 +22,8 @@ def kept(*keys: Any) -> list[dict[str, Any]]:
 
 def test_public_keys_are_kept() -> None:
     assert [key["kid"] for key in kept(RSA, EC)] == ["rsa", "ec"]
-    assert kept({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})
+    assert kept(OKP)
+    assert kept(OKP | {"alg": "EdDSA"})
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,10 @@ def test_public_keys_are_kept() -> None:
         EC | {"crv": "P-384"},
         EC | {"x": "AAAA"},
         EC | {"alg": "RS256"},
-        {"kty": "OKP", "crv": "X25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+        OKP | {"crv": "X25519"},
+        OKP | {"crv": "Ed448"},
+        OKP | {"alg": "Ed25519"},
+        OKP | {"alg": "ES256"},
         "a string",
         None,
     ],

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from cloister.controller.gather import authority_certificate, encrypts
+from cloister.controller.gather import authority_certificate
+from cloister.storageclass import encrypts
 
 
 @pytest.mark.parametrize(

@@ -12,22 +12,24 @@ import pytest
 from hypothesis import given, settings
 
 from cloister import names
-from cloister.facts import Facts, Settings
-from cloister.flows import Flow, Grant, Peer, components, flows
+from cloister.canaries import STRANGER, posts, probes
+from cloister.facts import CanaryRun, Facts, Settings
+from cloister.flows import Flow, Grant, Peer, components, flows, gated
+from cloister.probing import ProberReport, plan_digest
 from cloister.render import render
 from cloister.render.auditor import auditor_settings
-from cloister.render.phases import Phase, phase
+from cloister.render.phases import Phase, is_canary, phase
 from cloister.s3 import Level, allowed
 from cloister.spec import LLMDeployment
-from cloister.zones import STORES, Component, Verb, Zone
+from cloister.zones import GROUND, NODE_DNS, PLACES, STORES, Component, Verb, Zone
 from tests import strategies
 from tests.edits import deployment as example
 
 Object = dict[str, Any]
 
 SETTINGS = Settings()
-MANY = settings(max_examples=60)
-KEY_HOLDERS = {"leaf": "gate", "keyring": "keeper", "unseal-key": names.FETCH}
+MANY = settings(max_examples=settings().max_examples // 2)  # each property meets deployments of its own
+KEY_HOLDERS = {"leaf": "gate", "keyring": "keeper", "unseal-key": names.FETCH, "backend": "store"}
 """Volume with a key -> the one container that mounts it."""
 PERSISTED_BYTES = 2**20
 ALLOWED_VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
@@ -44,7 +46,17 @@ def of_kind(objects: list[Object], *kinds: str) -> list[Object]:
 
 
 def templates(objects: list[Object]) -> Iterator[tuple[Object, Object]]:
-    """(workload, pod template) of everything that makes pods."""
+    """(workload, pod template) of every workload."""
+    yield from (made for made in every_template(objects) if not is_canary(made[0]))
+
+
+def canary_templates(objects: list[Object]) -> Iterator[tuple[Object, Object]]:
+    """(Job, pod template) of every canary."""
+    yield from (made for made in every_template(objects) if is_canary(made[0]))
+
+
+def every_template(objects: list[Object]) -> Iterator[tuple[Object, Object]]:
+    """(object, pod template) of everything that makes pods."""
     for obj in objects:
         match obj["kind"]:
             case "StatefulSet" | "Job":
@@ -54,7 +66,13 @@ def templates(objects: list[Object]) -> Iterator[tuple[Object, Object]]:
 
 
 def containers(template: Object) -> list[Object]:
-    return [*template["spec"]["initContainers"], *template["spec"]["containers"]]
+    return [*template["spec"].get("initContainers", ()), *template["spec"]["containers"]]
+
+
+def backed(deployment: LLMDeployment, component: Component) -> bool:
+    """Whether it is a store whose objects lie in an object store."""
+    store = deployment.spec.storage.by_component().get(component)
+    return store is not None and store.backend is not None
 
 
 def selects(selector: Object, labels: Object) -> bool:
@@ -78,7 +96,7 @@ def test_every_zone_denies_both_directions_to_every_pod(deployment: LLMDeploymen
         for policy in of_kind(rendered(deployment, facts), "NetworkPolicy")
         if policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     }
-    assert denying == {names.namespace(deployment.name, zone) for zone in Zone}
+    assert denying == {names.namespace(deployment.name, place) for place in PLACES}
 
 
 @MANY
@@ -90,13 +108,30 @@ def test_deny_comes_before_everything_but_namespaces(deployment: LLMDeployment, 
     first = next(index for index, obj in enumerate(objects) if any(templates([obj])))
     last = max(index for index, obj in enumerate(objects) if obj["kind"] in ("NetworkPolicy", "Certificate"))
     assert last < first
+    allowed = max(index for index, obj in enumerate(objects) if obj["kind"] == "NetworkPolicy")
+    assert all(allowed < index < first for index, obj in enumerate(objects) if is_canary(obj))
 
 
 @MANY
 @everything
-def test_no_peer_is_empty_or_an_address(deployment: LLMDeployment, facts: Facts) -> None:
+def test_every_policy_denies_both_ways_so_that_no_single_one_is_missed(deployment: LLMDeployment, facts: Facts) -> None:
+    objects = rendered(deployment, facts)
+    policies = of_kind(objects, "NetworkPolicy")
+    assert all(policy["spec"]["policyTypes"] == ["Ingress", "Egress"] for policy in policies)
+    for workload, template in templates(objects):
+        selecting = [
+            policy
+            for policy in policies
+            if policy["metadata"]["namespace"] == workload["metadata"]["namespace"]
+            and selects(policy["spec"]["podSelector"].get("matchLabels", {}), template["metadata"]["labels"])
+        ]
+        assert len(selecting) > 1
+
+
+@MANY
+@everything
+def test_no_peer_is_empty_or_a_whole_network(deployment: LLMDeployment, facts: Facts) -> None:
     for policy in of_kind(rendered(deployment, facts), "NetworkPolicy"):
-        assert policy["spec"]["policyTypes"]
         for direction, end in (("ingress", "from"), ("egress", "to")):
             for rule in policy["spec"].get(direction, ()):
                 assert set(rule) == {end, "ports"}
@@ -105,6 +140,11 @@ def test_no_peer_is_empty_or_an_address(deployment: LLMDeployment, facts: Facts)
                     set(port) == {"protocol", "port"} and isinstance(port["port"], int) for port in rule["ports"]
                 )
                 for peer in rule[end]:
+                    if set(peer) == {"ipBlock"}:
+                        assert direction == "egress"
+                        assert set(peer["ipBlock"]) == {"cidr"}
+                        assert ipaddress.ip_network(peer["ipBlock"]["cidr"]).prefixlen >= 8
+                        continue
                     assert set(peer) == {"namespaceSelector", "podSelector"}
                     assert set(peer["namespaceSelector"]) == {"matchLabels"}
                     assert set(peer["namespaceSelector"]["matchLabels"]) == {names.LABEL_NAMESPACE_NAME}
@@ -112,10 +152,15 @@ def test_no_peer_is_empty_or_an_address(deployment: LLMDeployment, facts: Facts)
 
 @MANY
 @everything
-def test_no_object_names_a_whole_network(deployment: LLMDeployment, facts: Facts) -> None:
+def test_no_object_names_a_network_that_is_not_declared(deployment: LLMDeployment, facts: Facts) -> None:
+    stores = [store.backend for store in deployment.spec.storage.by_component().values() if store.backend]
+    declared = {NODE_DNS, *(address for backend in stores for address in backend.addresses)}
     for obj in of_kind(rendered(deployment, facts), "NetworkPolicy", "Service", "StatefulSet", "Job", "CronJob"):
         for value in walk(obj):
-            if isinstance(value, str) and "/" in value and value[0].isdigit():
+            if stores and isinstance(value, str) and value in declared:
+                assert obj["kind"] == "NetworkPolicy"
+                assert obj["metadata"]["namespace"] == names.namespace(deployment.name, Zone.STORAGE)
+            elif isinstance(value, str) and "/" in value and value[0].isdigit():
                 with pytest.raises(ValueError, match="does not appear to be"):
                     ipaddress.ip_network(value)
 
@@ -125,15 +170,18 @@ Passage = tuple[str, str, str, tuple[tuple[str, str], ...], str, tuple[tuple[str
 
 
 def passages_of_policies(objects: list[Object]) -> set[Passage]:
-    found = set()
+    found: set[Passage] = set()
     for policy in of_kind(objects, "NetworkPolicy"):
+        if policy["metadata"]["labels"][names.LABEL_ZONE] == GROUND:
+            continue  # no zone
         spec = policy["spec"]
         own = tuple(sorted(spec["podSelector"].get("matchLabels", {}).items()))
         for direction, end in (("ingress", "from"), ("egress", "to")):
             for rule in spec.get(direction, ()):
                 for peer in rule[end]:
-                    namespace = peer["namespaceSelector"]["matchLabels"][names.LABEL_NAMESPACE_NAME]
-                    pods = tuple(sorted(peer["podSelector"].get("matchLabels", {}).items()))
+                    at_network = peer.get("ipBlock", {}).get("cidr")
+                    namespace = at_network or peer["namespaceSelector"]["matchLabels"][names.LABEL_NAMESPACE_NAME]
+                    pods = tuple(sorted(peer.get("podSelector", {}).get("matchLabels", {}).items()))
                     for port in rule["ports"]:
                         at = policy["metadata"]["namespace"]
                         found.add((direction, at, port["protocol"], own, namespace, pods, port["port"]))
@@ -141,13 +189,15 @@ def passages_of_policies(objects: list[Object]) -> set[Passage]:
 
 
 def passages_of_flows(declared: tuple[Flow, ...]) -> set[Passage]:
-    def passage(direction: str, own: Peer, other: Peer, port: int) -> Passage:
+    def passages(direction: str, own: Peer, other: Peer, flow: Flow) -> Iterator[Passage]:
         selectors = [tuple(sorted(end.pods.items())) for end in (own, other)]
-        return direction, own.namespace, "TCP", selectors[0], other.namespace, selectors[1], port
+        for protocol in flow.rule.protocols:
+            for place in other.addresses or (other.namespace,):
+                yield direction, own.namespace, protocol, selectors[0], place, selectors[1], flow.port
 
-    received = {passage("ingress", flow.target, flow.source, flow.port) for flow in declared}
-    sent = {passage("egress", flow.source, flow.target, flow.port) for flow in declared if flow.source.component}
-    return received | sent
+    received = [passages("ingress", flow.target, flow.source, flow) for flow in declared if flow.target.component]
+    sent = [passages("egress", flow.source, flow.target, flow) for flow in declared if flow.source.component]
+    return {passage for each in (*received, *sent) for passage in each}
 
 
 @MANY
@@ -226,7 +276,7 @@ def test_gates_admit_exactly_the_flows(deployment: LLMDeployment, facts: Facts) 
     for component in components(deployment):
         granted = {
             admission
-            for flow in flows(deployment)
+            for flow in gated(deployment)
             if flow.target.component is component
             for grant in flow.grants
             for admission in expected_admissions(flow, grant)
@@ -251,7 +301,7 @@ def test_stores_allow_exactly_the_flows(deployment: LLMDeployment, facts: Facts)
             found |= {(access.identity, Verb.APPEND, f"{root}{p}*", ()) for p in access.appends}
         assert found == {
             (flow.source.identity, verb, path, grant.masked if verb is Verb.READ else ())
-            for flow in flows(deployment)
+            for flow in gated(deployment)
             if flow.target.component is store
             for verb in flow.rule.verbs
             for grant in flow.grants
@@ -278,12 +328,12 @@ def test_gate_and_auditor_are_in_every_pod_before_the_workload(deployment: LLMDe
 @MANY
 @everything
 def test_every_pod_is_restricted_and_more(deployment: LLMDeployment, facts: Facts) -> None:
-    for _, template in templates(rendered(deployment, facts)):
+    for _, template in every_template(rendered(deployment, facts)):
         pod = template["spec"]
         assert not any(pod.get(field) for field in ("hostNetwork", "hostPID", "hostIPC", "hostUsers"))
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert all(set(volume) - {"name"} <= ALLOWED_VOLUMES for volume in pod["volumes"])
+        assert all(set(volume) - {"name"} <= ALLOWED_VOLUMES for volume in pod.get("volumes", ()))
         for container in containers(template):
             security = container["securityContext"]
             assert security["allowPrivilegeEscalation"] is False
@@ -318,7 +368,7 @@ def test_users_are_distinct_so_that_no_program_opens_another_ones_files(
 def test_no_pod_can_get_a_token(deployment: LLMDeployment, facts: Facts) -> None:
     objects = rendered(deployment, facts)
     assert all(account["automountServiceAccountToken"] is False for account in of_kind(objects, "ServiceAccount"))
-    for _, template in templates(objects):
+    for _, template in every_template(objects):
         assert template["spec"]["automountServiceAccountToken"] is False
         assert not any(isinstance(value, dict) and "serviceAccountToken" in value for value in walk(template))
         assert template["spec"]["serviceAccountName"] in {
@@ -339,7 +389,9 @@ def test_each_key_is_in_exactly_one_container_and_never_in_a_workload(deployment
         }
         assert holders == {secret: [KEY_HOLDERS[secret]] for secret in secrets}
         assert "leaf" in secrets
-        assert ("keyring" in secrets) == Component(obj["metadata"]["labels"][names.LABEL_COMPONENT]).is_store
+        component = Component(obj["metadata"]["labels"][names.LABEL_COMPONENT])
+        assert ("keyring" in secrets) == component.is_store
+        assert ("backend" in secrets) == backed(deployment, component)
         assert not any(
             isinstance(value, dict) and ("secretKeyRef" in value or "secretRef" in value) for value in walk(template)
         )
@@ -361,6 +413,13 @@ def test_every_mount_has_its_volume_and_every_volume_a_mount(deployment: LLMDepl
 
 @MANY
 @everything
+def test_a_volume_for_objects_where_there_is_no_backend(deployment: LLMDeployment, facts: Facts) -> None:
+    claims = {obj["metadata"]["name"] for obj in of_kind(rendered(deployment, facts), "PersistentVolumeClaim")}
+    assert claims - {"journal"} == {str(store) for store in STORES if not backed(deployment, store)}
+
+
+@MANY
+@everything
 def test_every_volume_refers_to_something_that_is_made(deployment: LLMDeployment, facts: Facts) -> None:
     objects = rendered(deployment, facts)
     made = {names.key(obj) for obj in objects}
@@ -378,10 +437,14 @@ def test_every_volume_refers_to_something_that_is_made(deployment: LLMDeployment
 
 @MANY
 @everything
-def test_no_pod_resolves_names(deployment: LLMDeployment, facts: Facts) -> None:
-    for _, template in templates(rendered(deployment, facts)):
-        assert template["spec"]["dnsPolicy"] == "None"
-        assert template["spec"]["dnsConfig"] == {"nameservers": ["127.0.0.1"]}
+def test_no_pod_resolves_names_but_a_store_with_a_backend(deployment: LLMDeployment, facts: Facts) -> None:
+    for obj, template in templates(rendered(deployment, facts)):
+        if backed(deployment, Component(obj["metadata"]["labels"][names.LABEL_COMPONENT])):
+            assert template["spec"]["dnsPolicy"] == "ClusterFirst"
+            assert "nameservers" not in template["spec"]["dnsConfig"]
+        else:
+            assert template["spec"]["dnsPolicy"] == "None"
+            assert template["spec"]["dnsConfig"] == {"nameservers": ["127.0.0.1"]}
         assert template["spec"]["enableServiceLinks"] is False
         assert "hostAliases" not in template["spec"]
 
@@ -389,7 +452,7 @@ def test_no_pod_resolves_names(deployment: LLMDeployment, facts: Facts) -> None:
 @MANY
 @everything
 def test_no_container_sets_a_variable_twice(deployment: LLMDeployment, facts: Facts) -> None:
-    for _, template in templates(rendered(deployment, facts)):
+    for _, template in every_template(rendered(deployment, facts)):
         for container in containers(template):
             variables = Counter(variable["name"] for variable in container.get("env", ()))
             assert not {name for name, count in variables.items() if count > 1}
@@ -416,7 +479,7 @@ def test_ports_are_numbers_and_not_shared(deployment: LLMDeployment, facts: Fact
     for _, template in templates(objects):
         declared = [port["containerPort"] for c in containers(template) for port in c.get("ports", ())]
         assert len(set(declared)) == len(declared)
-        programs = [c for c in containers(template) if c["name"] != "keeper"]  # it listens nowhere
+        programs = [c for c in containers(template) if c["name"] not in ("keeper", "store")]  # on no port
         probes = [c[kind] for c in programs for kind in c if kind.endswith("Probe")]
         assert all(isinstance(probe["httpGet"]["port"], int) for probe in probes)
         assert {probe["httpGet"]["port"] for probe in probes} <= set(declared)
@@ -444,7 +507,7 @@ def test_names_are_unique_and_valid(deployment: LLMDeployment, facts: Facts) -> 
 @everything
 def test_labels_say_whose_it_is(deployment: LLMDeployment, facts: Facts) -> None:
     owner = names.owner_labels(deployment.name, deployment.uid)
-    zones = {names.namespace(deployment.name, zone): str(zone) for zone in Zone}
+    zones = {names.namespace(deployment.name, place): str(place) for place in PLACES}
     for obj in rendered(deployment, facts):
         metadata = obj["metadata"]
         assert selects(owner, metadata["labels"])
@@ -465,7 +528,7 @@ def test_inside_a_zone_only_workloads_of_retained_storage_are_owned(deployment: 
         if obj["kind"] == "Namespace":
             assert owned == (not (retained and zone == Zone.STORAGE))
         elif zone:
-            assert owned == (retained and zone == Zone.STORAGE and obj["kind"] == "StatefulSet")
+            assert owned == (retained and zone == Zone.STORAGE and obj["kind"] in ("StatefulSet", "Job"))
         else:
             assert owned
         for owner in obj["metadata"].get("ownerReferences", ()):
@@ -485,7 +548,7 @@ def test_every_selector_matches_pods_that_exist(deployment: LLMDeployment, facts
         *(
             (p["metadata"]["namespace"], p["spec"]["podSelector"]["matchLabels"])
             for p in of_kind(objects, "NetworkPolicy")
-            if p["metadata"]["name"] != names.DENY_ALL
+            if p["metadata"]["name"] != names.DENY_ALL and p["metadata"]["labels"][names.LABEL_ZONE] != GROUND
         ),
         *(
             (b["metadata"]["namespace"], b["spec"]["selector"]["matchLabels"])
@@ -495,6 +558,92 @@ def test_every_selector_matches_pods_that_exist(deployment: LLMDeployment, facts
     for namespace, selector in selectors:
         matched = [labels for at, labels in pods if at == namespace and selects(selector, labels)]
         assert len(matched) == 1, (namespace, selector)
+
+
+@MANY
+@everything
+def test_nothing_that_leads_to_workloads_leads_to_a_canary(deployment: LLMDeployment, facts: Facts) -> None:
+    objects = rendered(deployment, facts)
+    selectors = [service["spec"]["selector"] for service in of_kind(objects, "Service")]
+    selectors += [
+        obj["spec"]["selector"]["matchLabels"] for obj in of_kind(objects, "StatefulSet", "PodDisruptionBudget")
+    ]
+    for _, template in canary_templates(objects):
+        assert not any(selects(selector, template["metadata"]["labels"]) for selector in selectors)
+
+
+@MANY
+@everything
+def test_canaries_are_under_the_policies_of_whom_they_stand_for_and_have_nothing_of_theirs(
+    deployment: LLMDeployment, facts: Facts
+) -> None:
+    objects = rendered(deployment, facts)
+    made = list(canary_templates(objects))
+    assert len(made) == (2 * len(posts(deployment)) if facts.canary else 0)
+    assert {obj["metadata"]["namespace"] for obj, _ in made} == {
+        names.namespace(deployment.name, place) for place in PLACES if facts.canary
+    }
+    policies = of_kind(objects, "NetworkPolicy")
+    workloads = list(templates(objects))
+    for obj, template in made:
+        spec, labels = template["spec"], template["metadata"]["labels"]
+        assert spec["serviceAccountName"] == names.CANARY
+        assert "volumes" not in spec
+        assert [container["image"] for container in spec["containers"]] == [SETTINGS.image]
+        place = obj["metadata"]["namespace"]
+        governing = {
+            policy["metadata"]["name"]
+            for policy in policies
+            if policy["metadata"]["namespace"] == place
+            and selects(policy["spec"]["podSelector"].get("matchLabels", {}), labels)
+        }
+        if component := obj["metadata"]["labels"].get(names.LABEL_COMPONENT):
+            (stood_for,) = [
+                other["metadata"]["labels"]
+                for one, other in workloads
+                if one["metadata"]["labels"].get(names.LABEL_COMPONENT) == component
+            ]
+            assert governing == {
+                policy["metadata"]["name"]
+                for policy in policies
+                if policy["metadata"]["namespace"] == place
+                and selects(policy["spec"]["podSelector"].get("matchLabels", {}), stood_for)
+            }
+
+
+@MANY
+@everything
+def test_canaries_try_every_pair_and_expect_exactly_the_flows(deployment: LLMDeployment, facts: Facts) -> None:
+    if facts.canary is None:
+        return
+    every = posts(deployment)
+    expected = {
+        (str(flow.source.component), str(flow.target.component), flow.port)
+        for flow in flows(deployment)
+        if flow.source.component and flow.target.component
+    }
+    found = set()
+    for post in every:
+        tried = [probe for probe in probes(deployment, post, facts.canary) if probe.canary]
+        assert {probe.to for probe in tried} == {other.name for other in every}
+        assert not any(
+            probe.passes for probe in tried if probe.kind == "udp" and (post.name, probe.to) != (STRANGER, STRANGER)
+        )
+        found |= {(post.name, probe.to, probe.port) for probe in tried if probe.passes and probe.kind == "tcp"}
+    open_ground = {one for one in found if one[:2] == (STRANGER, STRANGER)}
+    assert open_ground
+    assert found - open_ground == expected
+
+
+@MANY
+@everything
+def test_a_report_fits_into_a_termination_message(deployment: LLMDeployment, facts: Facts) -> None:
+    if facts.canary is None:
+        return
+    for post in posts(deployment):
+        wanted = probes(deployment, post, facts.canary)
+        report = ProberReport(run=facts.canary.id, post=post.name, plan=plan_digest(wanted), answers="s" * len(wanted))
+        assert len(report.model_dump_json()) < 1024
 
 
 @MANY
@@ -535,7 +684,7 @@ def test_identities_are_the_declared_ones_and_keys_change(deployment: LLMDeploym
     certificates = of_kind(rendered(deployment, facts), "Certificate")
     leaves = [certificate["spec"] for certificate in certificates if not certificate["spec"].get("isCA")]
     identities = [uri for leaf in leaves for uri in leaf["uris"]]
-    ends = {end.identity for flow in flows(deployment) for end in (flow.source, flow.target)}
+    ends = {end.identity for flow in gated(deployment) for end in (flow.source, flow.target)}
     assert Counter(identities) == Counter(ends)
     for leaf in leaves:
         assert leaf["privateKey"]["rotationPolicy"] == "Always"
@@ -574,7 +723,7 @@ def test_no_two_objects_share_a_part(deployment: LLMDeployment, facts: Facts) ->
 @MANY
 @everything
 def test_which_objects_there_are_depends_on_no_fact(deployment: LLMDeployment, facts: Facts) -> None:
-    generation = replace(Facts(), ca_generation=facts.ca_generation)
+    generation = replace(Facts(), ca_generation=facts.ca_generation, canary=facts.canary and CanaryRun(facts.canary.id))
     assert {names.key(obj) for obj in rendered(deployment, facts)} == {
         names.key(obj) for obj in rendered(deployment, generation)
     }
@@ -590,7 +739,7 @@ def test_objects_are_json_and_fit_into_etcd(deployment: LLMDeployment, facts: Fa
         assert not any(value is None for value in walk(obj))
 
 
-@settings(max_examples=30)
+@MANY
 @given(strategies.deployments(), strategies.deployments())
 def test_two_deployments_share_nothing(one: LLMDeployment, other: LLMDeployment) -> None:
     if one.name != other.name:

@@ -43,6 +43,15 @@ def test_keys_that_forgers_have_verify_nothing(bad: dict[str, Any]) -> None:
     assert read(text(bad)).empty
 
 
+def test_the_newer_name_of_an_edwards_key_is_a_complaint() -> None:
+    key = PROVIDER.jwk("OKP")
+    assert read(text(key)).complaint is None
+    found = read(text(RSA, key | {"alg": "Ed25519"}))
+    assert "keys[1]" in str(found.complaint)
+    assert "EdDSA" in str(found.complaint)
+    assert kept(RSA, key | {"alg": "Ed25519"}) == ["rsa"]
+
+
 def test_no_key_is_an_answer_and_a_complaint() -> None:
     assert read('{"keys": []}').keys == NO_KEYS
     assert "nobody is admitted" in str(read('{"keys": []}').complaint)

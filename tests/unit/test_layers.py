@@ -1,6 +1,8 @@
 """What import-linter can't see: that every module is covered, and that pure code never asks the time."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "operator" / "cloister"
 
-EFFECTFUL = {"auditor", "cli", "controller", "jobs", "journal", "reference", "sealing", "weights"}
+EFFECTFUL = {"auditor", "cli", "controller", "detection", "jobs", "journal", "reference", "sealing", "weights"}
 
 # `now()` of any clock, and built-ins that reach outside.
 FORBIDDEN_METHODS = {"now", "today", "utcnow", "getenv", "read_text", "write_text"}
@@ -59,3 +61,18 @@ def test_pure_modules_call_no_clock_and_no_files(module: str) -> None:
 @pytest.mark.parametrize("source", ["datetime.now(UTC)", "open('x')", "dt.date.today()", "def f():\n  print(1)"])
 def test_impurities_are_found(source: str) -> None:
     assert impurities(source)
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("cloister.cli", {"numpy", "hyperscan", "kubernetes", "kopf", "boto3"}),
+        ("cloister.auditor.program", {"numpy", "stdnum"}),
+        ("cloister.jobs.canary", {"cryptography", "structlog", "re2"}),
+    ],
+)
+def test_what_few_need_is_loaded_by_those_few(module: str, heavy: set[str]) -> None:
+    """Commands answer at once, and a pod has several such programs beside what it is for."""
+    script = f"import sys, {module}; print(*sorted({heavy!r} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert loaded.split() == []

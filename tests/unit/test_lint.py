@@ -70,6 +70,7 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         "spec.identity.users.maxSessionAge",
         {"spec.identity.users.maxSessionAge": "8h"},
     ),
+    "CL109": ({"spec.inference.behaviour": {"action": "Flag"}}, "spec.inference.behaviour.action", {}),
     "CL201": ({"spec.inference.clients[1].apis": []}, "spec.inference.clients[1].apis", {}),
     "CL202": ({"spec.inference.clients": []}, "spec.inference.clients", {}),
     "CL203": (
@@ -116,6 +117,11 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         {"spec.access[+]": {"group": "sre", "zone": "inference", "role": "logs"}},
         "spec.access[2]",
         {"spec.access[+]": {"group": "sre", "zone": "training", "role": "logs"}},
+    ),
+    "CL211": (
+        {"spec.metrics.scrapers": [{"namespace": "monitoring"}]},
+        "spec.metrics.scrapers[0].podSelector",
+        {},
     ),
     "CL301": (
         {"spec.inference.apis.chat.paths": ["/invocations"]},
@@ -165,6 +171,21 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         {"spec.inference.guard.schema": "Flag"},
         "spec.inference.guard.schema",
         {"spec.inference.guard.schema": "Block"},
+    ),
+    "CL314": (
+        {"spec.inference.guard.sensitiveOutput": "Flag"},
+        "spec.inference.guard.sensitiveOutput",
+        {"spec.inference.guard.sensitiveOutput": "Block"},
+    ),
+    "CL315": (
+        {"spec.inference.guard.promptInjection": "Flag"},
+        "spec.inference.guard.promptInjection",
+        {"spec.inference.guard.promptInjection": "Block"},
+    ),
+    "CL316": (
+        {"spec.inference.guard.extraction": "Off"},
+        "spec.inference.guard.extraction",
+        {"spec.inference.guard.extraction": "Block"},
     ),
     "CL401": (
         {"spec.inference.model.object": "other/model.gguf"},

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from cloister import sidecar
 from cloister.auditor.http.messages import Request
 from cloister.auditor.refusal import Refusal
-from cloister.auditor.s3 import documents, keys
+from cloister.auditor.s3 import documents, keys, wire
 from cloister.auditor.s3.checksums import Verifier
 from cloister.auditor.s3.chunks import Dechunker
-from cloister.auditor.s3.queries import parse
+from cloister.auditor.s3.queries import Query, parse
 from cloister.auditor.s3.rights import Rights
 from cloister.s3 import OPERATIONS, Level, Operation
 
@@ -175,3 +175,16 @@ def test_documents_are_written_anew() -> None:
 def test_documents_of_another_form(body: bytes) -> None:
     with pytest.raises(Refusal):
         documents.deletion(body)
+
+
+def test_a_writer_of_new_objects_says_neither_conditions_nor_a_time() -> None:
+    """Retention counts from the time that the store gave an object."""
+    headers = [(b"if-match", b"x"), (b"x-amz-meta-mtime", b"1000000000"), (b"x-amz-meta-colour", b"red")]
+    put = next(operation for operation in OPERATIONS if operation.name == "PutObject")
+    query = Query(put, "interaction-logs", "a", {}, headers)
+    assert wire.head(query, 0, new_only=True).split(b"\r\n")[2:-2] == [
+        b"x-amz-meta-colour: red",
+        b"if-none-match: *",
+        b"content-length: 0",
+    ]
+    assert b"x-amz-meta-mtime: 1000000000" in wire.head(query, 0)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from cloister.spec import UNENFORCED, LLMDeployment, SpecError, is_pinned, milli, parse, seconds
 from cloister.spec.workload import RESERVED_PORTS
 from cloister.zones import STORES, Zone
+from tests.backends import backed
 from tests.edits import REMOVED, deployment, edited, example
 from tests.strategies import DIGEST, ED25519, P256, deployments
 
@@ -47,6 +48,13 @@ PERMITTED: dict[str, dict[str, Any]] = {
     "two accounts in one namespace": {"spec.inference.clients": [a_client(account="a"), a_client(account="b")]},
     "an empty guard": {"spec.inference.guard": {}},
     "a schema that only flags": {"spec.inference.guard.schema": "Flag"},
+    "patterns and words of one's own": {
+        "spec.inference.guard": {
+            "patterns": {"staff": r"\bEMP-[0-9]{6}\b"},
+            "dictionaries": {"projects": ["Blue Falcon", "Über"]},
+            "canaries": ["kR7w-2pQx"],
+        }
+    },
     "a key for each kind": {"spec.audit.recipients": [X25519, HYBRID]},
     "as many recipients as there may be": {"spec.audit.recipients": [HYBRID] * 16},
     "everything in full": {"spec.audit.content": "Full"},
@@ -145,6 +153,36 @@ REFUSED: dict[str, tuple[dict[str, Any], str | list[str]]] = {
     "a long key too short": ({"spec.audit.recipients": [HYBRID[:-1]]}, "spec.audit.recipients[0]"),
     "some of a prompt": ({"spec.audit.content": "Some"}, "spec.audit.content"),
     "a mask for a schema": ({"spec.inference.guard.schema": "Mask"}, "spec.inference.guard.schema"),
+    "a pattern without a bound": (
+        {"spec.inference.guard.patterns": {"a": "x+"}},
+        "spec.inference.guard.patterns.a",
+    ),
+    "a pattern that can't be read": (
+        {"spec.inference.guard.patterns": {"a": "(x"}},
+        "spec.inference.guard.patterns.a",
+    ),
+    "a pattern that looks around": (
+        {"spec.inference.guard.patterns": {"a": "x(?=y)"}},
+        "spec.inference.guard.patterns.a",
+    ),
+    "a pattern with a name that is none": (
+        {"spec.inference.guard.patterns": {"A B": "xy"}},
+        "spec.inference.guard.patterns.A B",
+    ),
+    "an empty dictionary": (
+        {"spec.inference.guard.dictionaries": {"a": []}},
+        "spec.inference.guard.dictionaries.a",
+    ),
+    "a canary that is a common word": (
+        {"spec.inference.guard.canaries": ["hello"]},
+        "spec.inference.guard.canaries[0]",
+    ),
+    "a mask for extraction": ({"spec.inference.guard.extraction": "Mask"}, "spec.inference.guard.extraction"),
+    "a budget below nothing": (
+        {"spec.inference.guard.budgets": {"people": {"logprobs": -1}}},
+        "spec.inference.guard.budgets.people.logprobs",
+    ),
+    "a kind that is none": ({"spec.inference.guard.outputKinds": ["name"]}, "spec.inference.guard.outputKinds[0]"),
     "a reply without end": (
         {"spec.inference.limits.maxOutputBytes": 2**28 + 1},
         "spec.inference.limits.maxOutputBytes",
@@ -171,6 +209,20 @@ REFUSED: dict[str, tuple[dict[str, Any], str | list[str]]] = {
         ["spec.identity.users.revocations.configMapRef", "spec.identity.users.revocations.subjects"],
     ),
     "a session of no length": ({"spec.identity.users.maxSessionAge": "0h"}, "spec.identity.users.maxSessionAge"),
+    "levels in the wrong order": ({"spec.inference.behaviour": {"stepUpAt": 30}}, "spec.inference.behaviour"),
+    "an end before the alert": (
+        {"spec.inference.behaviour": {"flagAt": 90, "stepUpAt": 95, "endAt": 94}},
+        "spec.inference.behaviour",
+    ),
+    "points that fade at once": (
+        {"spec.inference.behaviour": {"halfLifeMinutes": 0}},
+        "spec.inference.behaviour.halfLifeMinutes",
+    ),
+    "a level for everybody": ({"spec.inference.behaviour": {"flagAt": 0}}, "spec.inference.behaviour.flagAt"),
+    "a scraper in the own zone": (
+        {"spec.metrics.scrapers": [{"namespace": "support-bot-storage"}]},
+        "spec.metrics.scrapers[0].namespace",
+    ),
     "a volume": ({"spec.inference.volumes": []}, "spec.inference.volumes"),
     "snake case": ({"spec.deletion_policy": "Delete"}, "spec.deletion_policy"),
     "snake case of something unenforced": (
@@ -257,16 +309,10 @@ def test_sealed_weights_lose_their_suffix_when_they_are_opened() -> None:
 
 
 UNENFORCED_VALUES: dict[str, Any] = {
-    "inference.guard.promptInjection": "Block",
-    "inference.guard.sensitiveOutput": "Mask",
-    "inference.guard.extraction": "Block",
     "training.mask": [],
     "storage.trainingData.readers[].raw": False,
     "storage.checkpoints.readers[].raw": True,
     "audit.export": {},
-}
-UNENFORCED_VALUES |= {
-    f"storage.{store}.backend": {"remote": "s3"} for store in ("trainingData", "checkpoints", "interactionLogs")
 }
 
 
@@ -282,6 +328,49 @@ def test_a_field_that_nothing_enforces_is_refused_by_name(path: str, control: st
     assert control in problem.message
     assert "leave it out" in problem.message
     assert edited(raw).parsed().name == "support-bot"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "message"),
+    [
+        ({"size": "1Gi"}, "size", "either size, for a volume, or backend"),
+        ({"backend.account": "llm"}, "backend.account", "is for type Azure"),
+        ({"backend.type": "Azure"}, "backend.account", "needs it"),
+        ({"backend.type": "GCS", "backend.region": "eu-1"}, "backend.region", "is for type S3"),
+        ({"backend.type": "Swift"}, "backend.type", "'S3', 'GCS' or 'Azure'"),
+        ({"backend.secretRef": REMOVED}, "backend.secretRef", "is required"),
+        ({"backend.secretRef.name": "keyring-checkpoints"}, "backend.secretRef.name", "Cloister's own"),
+        ({"backend.addresses": []}, "backend.addresses", "at least 1 item"),
+        ({"backend.addresses": ["0.0.0.0/0"]}, "backend.addresses[0]", "more than anybody's network"),
+        ({"backend.addresses": ["::/0"]}, "backend.addresses[0]", "more than anybody's network"),
+        ({"backend.addresses": ["203.0.113.1/24"]}, "backend.addresses[0]", "has host bits set"),
+        ({"backend.addresses": ["169.254.169.254/32"]}, "backend.addresses[0]", "no object store is"),
+        ({"backend.addresses": ["168.0.0.0/8"]}, "backend.addresses[0]", "no object store is"),
+        ({"backend.addresses": ["127.0.0.0/8"]}, "backend.addresses[0]", "no object store is"),
+        ({"backend.endpoint": "http://s3.example.com"}, "backend.endpoint", "pattern"),
+        ({"backend.bucket": "../other"}, "backend.bucket", "pattern"),
+        ({"backend.prefix": "a/../b/"}, "backend.prefix", "pattern"),
+        ({"encryption.rotateEvery": "720h"}, "encryption.rotateEvery", "keyring of your own (keyRef)"),
+        ({"storageClassName": "fast"}, "storageClassName", "no volume beside a backend"),
+    ],
+)
+def test_a_backend_names_a_place_and_how_it_is_reached(changes: dict[str, Any], field: str, message: str) -> None:
+    edit = {**backed(), **{f"spec.storage.checkpoints.{path}": value for path, value in changes.items()}}
+    with pytest.raises(SpecError) as refused:
+        deployment(edit)
+    (problem,) = refused.value.problems
+    assert problem.field == f"spec.storage.checkpoints.{field}"
+    assert message in problem.message
+
+
+def test_each_store_may_have_a_backend() -> None:
+    with pytest.raises(SpecError, match=r"checkpoints\.size: is required"):
+        deployment({"spec.storage.checkpoints.size": REMOVED})
+    for store in ("trainingData", "checkpoints", "interactionLogs"):
+        parsed = deployment(backed(store))
+        assert [bool(one.backend) for one in parsed.spec.storage.by_component().values()].count(True) == 1
+    logs = backed("interactionLogs") | {"spec.storage.interactionLogs.storageClassName": "fast"}
+    assert deployment(logs).spec.storage.interaction_logs.storage_class_name == "fast"
 
 
 @pytest.mark.parametrize(
@@ -336,6 +425,9 @@ def test_what_is_left_out_is_the_stricter_choice() -> None:
     assert minimal.audit.on_failure == "Block"
     assert minimal.audit.content == "Redacted"
     assert minimal.inference.guard.request_schema == "Block"
+    assert minimal.inference.guard.sensitive_output == "Mask", "no value leaves, and the rest is answered"
+    assert len(minimal.inference.guard.output_kinds) == 8
+    assert minimal.inference.guard.extraction == "Block"
     assert minimal.inference.limits.max_output_bytes == 2**24
     bare = {"namespace": "a", "serviceAccount": "b"}
     assert deployment({"spec.inference.clients": [bare]}).spec.inference.clients[0].users == "Required"

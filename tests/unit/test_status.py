@@ -100,6 +100,18 @@ def test_a_control_that_is_not_enforced_is_never_true() -> None:
     assert lines["ZT-03"] == "True"
 
 
+def test_a_control_that_the_resource_turns_off_is_never_true() -> None:
+    def line(**guard: str) -> str:
+        inference = resource()["spec"]["inference"] | {"guard": guard}
+        lines = {one["id"]: one["status"] for one in Scene(inference=inference).status()["controls"]}
+        return str(lines["ZT-20"])
+
+    assert line() == "True"
+    assert line(promptInjection="Flag") == "True"
+    assert line(promptInjection="Off") == "Unknown"
+    assert line(schema="Off") == "Unknown"
+
+
 def test_records_are_vouched_for_by_ready_auditors_alone() -> None:
     scene = Scene()
     said = conditions.find({"status": scene.status()}, "AuditRecording")
