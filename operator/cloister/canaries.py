@@ -31,8 +31,8 @@ from cloister.zones import (
 )
 
 STRANGER = "stranger"
-READY_PORT = 8085
-"""Where a canary says to its kubelet that it listens. Nobody tries it."""
+GATE_OF = "gate of "
+"""How a gate is called as the target of a canary: this, and the component."""
 UDP_PORT = GATE_PORT
 """A policy that names TCP must not let UDP through at the same number."""
 
@@ -64,6 +64,11 @@ def tcp_ports(deployment: LLMDeployment) -> tuple[int, ...]:
     """Every port that any program of a zone's pods listens on: all but the gate's lead around gate and auditor."""
     own = (HEALTH_PORT, GATE_HEALTH_PORT, METRICS_PORT, GATE_METRICS_PORT, sidecar.S3_PORT)
     return tuple(sorted({GATE_PORT, *own, deployment.spec.inference.port}))
+
+
+def ready_port(deployment: LLMDeployment) -> int:
+    """Where a canary says to its kubelet that it listens: at none of the ports that others try."""
+    return next(port for port in range(8085, 65536) if port not in tcp_ports(deployment))
 
 
 def probes(deployment: LLMDeployment, post: Post, run: CanaryRun) -> tuple[Probe, ...]:
@@ -106,7 +111,7 @@ def _gates(deployment: LLMDeployment, post: Post, run: CanaryRun) -> Iterator[Pr
     }
     for component, address in sorted(run.gates.items()):
         if component in asked:
-            yield Probe(to=f"gate of {component}", address=address, port=GATE_PORT, kind="tls")
+            yield Probe(to=f"{GATE_OF}{component}", address=address, port=GATE_PORT, kind="tls")
 
 
 def _stranger(deployment: LLMDeployment) -> Post:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from cloister import names
-from cloister.canaries import READY_PORT, posts
+from cloister.canaries import posts, ready_port
 from cloister.controller.findings import Reading, reading
 from cloister.facts import Beyond, CanaryRun, Facts, Settings
 from cloister.probing import Prober, ProberReport
@@ -269,4 +269,4 @@ def test_who_asks_whether_a_canary_listens_uses_its_own_port(ground: Ground) -> 
     for job in _jobs(ground.deployment, ground.run).values():
         (container,) = job["spec"]["template"]["spec"]["containers"]
         if "readinessProbe" in container:
-            assert container["readinessProbe"]["tcpSocket"]["port"] == READY_PORT
+            assert container["readinessProbe"]["tcpSocket"]["port"] == ready_port(ground.deployment)

@@ -84,6 +84,12 @@ class Client:
         return result.stderr
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is fetched by its own name lands where the command runs: not in this repository, nor beside another test."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def direct(tmp_path: Path) -> Iterator[Client]:
     """The store without a gate: mutual TLS and S3 with all its verbs."""

@@ -72,7 +72,8 @@ def test_a_stream_and_a_whole_reply_are_masked(masking: Auditor, size: int) -> N
     ]
     assert "ada" not in text_of(masking, before), "the journal holds what the caller received"
     assert masking.metric("verdicts_total", '{action="Mask",kind="sensitive-output"}') >= 2
-    assert masking.metric("held_seconds_count") > 0
+    if size < 4000:
+        assert masking.metric("held_seconds_count") > 0, "events waited for the rest of the address"
     assert masking.metric("held_bytes") == 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cloister import names
-from cloister.canaries import posts, probes
+from cloister.canaries import posts, probes, ready_port, tcp_ports
 from cloister.controller import findings, proof
 from cloister.controller.proof import Cause
 from cloister.controller.surroundings import Surroundings, nameservers
@@ -328,3 +328,9 @@ def test_what_lies_beyond_is_what_the_operator_itself_sees() -> None:
 def test_resolvers_of_the_machine_itself_are_nobodys_to_reach() -> None:
     text = "# comment\nsearch a.b\nnameserver 127.0.0.53\nnameserver 10.96.0.10\nnameserver fd00::a\noptions ndots:5\n"
     assert list(nameservers(text)) == ["10.96.0.10", "fd00::a"]
+
+
+@pytest.mark.parametrize("port", [8000, 8085, 8086])
+def test_nobody_tries_the_port_where_a_canary_says_that_it_listens(port: int) -> None:
+    deployment = example({"spec.inference.port": port})
+    assert ready_port(deployment) not in tcp_ports(deployment)

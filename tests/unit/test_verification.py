@@ -99,7 +99,7 @@ def resource(**status: Any) -> Object:
     ],
 )
 def test_certificates_are_judged_by_their_age(changes: Object, outcome: Outcome, detail: str) -> None:
-    (check,) = objects.reported(resource(certificates=[certificate(**changes)]), NOW)
+    (check,) = objects.reported(DEPLOYMENT, resource(certificates=[certificate(**changes)]), NOW)
     assert (check.outcome, check.detail) == (outcome, detail)
 
 
@@ -116,12 +116,13 @@ def test_keys_are_judged_by_what_was_declared() -> None:
             {"store": "training-data", "secret": "elsewhere"},
         ]
     )
-    raw["spec"]["storage"]["checkpoints"]["encryption"] = {"rotateEvery": "7d"}
-    late, foreign = objects.reported(raw, NOW)
+    weekly, monthly = (
+        example({"spec.storage.checkpoints.encryption": {"rotateEvery": every}}) for every in ("7d", "60d")
+    )
+    late, foreign = objects.reported(weekly, raw, NOW)
     assert (late.outcome, late.name) == (Outcome.FAILED, "keys of checkpoints")
     assert foreign.outcome is Outcome.UNTRIED
-    raw["spec"]["storage"]["checkpoints"]["encryption"] = {"rotateEvery": "60d"}
-    held, _ = objects.reported(raw, NOW)
+    held, _ = objects.reported(monthly, raw, NOW)
     assert (held.outcome, "moved away from 1" in held.detail) == (Outcome.HOLDS, True)
 
 
@@ -130,11 +131,11 @@ def test_conditions_are_taken_at_their_word_and_unknown_is_no_proof() -> None:
         {"type": kind, "status": status, "message": kind}
         for kind, status in (("ZonesIsolated", "True"), ("EncryptedAtRest", "Unknown"), ("AuditRecording", "False"))
     ]
-    outcomes = [check.outcome for check in objects.reported(resource(conditions=conditions), NOW)]
+    outcomes = [check.outcome for check in objects.reported(DEPLOYMENT, resource(conditions=conditions), NOW)]
     assert outcomes == [Outcome.HOLDS, Outcome.UNTRIED, Outcome.FAILED]
     raw = resource()
     raw["metadata"]["generation"] = 2
-    (check,) = objects.reported(raw, NOW)
+    (check,) = objects.reported(DEPLOYMENT, raw, NOW)
     assert check.outcome is Outcome.FAILED
 
 

@@ -1,6 +1,7 @@
 """Conditions: read from any object, written to our own (Kubernetes API conventions, "Typical status properties")."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 Object = dict[str, Any]
@@ -15,10 +16,15 @@ def find(obj: Mapping[str, Any], kind: str) -> Object | None:
     return None
 
 
+def holds(obj: Mapping[str, Any], kind: str) -> bool:
+    """Whether an object has a condition that is True."""
+    condition = find(obj, kind)
+    return condition is not None and condition.get("status") == "True"
+
+
 def is_ready(obj: Mapping[str, Any]) -> bool:
     """Whether an object says that it is Ready."""
-    condition = find(obj, "Ready")
-    return condition is not None and condition.get("status") == "True"
+    return holds(obj, "Ready")
 
 
 def merged(previous: Iterable[Mapping[str, Any]], wanted: Iterable[Object], now: str) -> list[Object]:
@@ -31,3 +37,8 @@ def merged(previous: Iterable[Mapping[str, Any]], wanted: Iterable[Object], now:
         time = now if flipped or old is None else old.get("lastTransitionTime", now)
         result.append(condition | {"lastTransitionTime": time})
     return result
+
+
+def timestamp(now: datetime) -> str:
+    """A time as Kubernetes writes it."""
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")

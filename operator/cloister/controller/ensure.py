@@ -5,7 +5,7 @@ from collections import defaultdict
 import structlog
 
 from cloister import names
-from cloister.controller import drift, errors, metrics
+from cloister.controller import conditions, drift, errors, metrics
 from cloister.controller.cluster import Cluster, Object
 from cloister.controller.defaults import Tolerated
 from cloister.controller.observed import Observed
@@ -86,6 +86,11 @@ class Ensurer:
         if any(owner.get("uid") == deployment.uid for owner in metadata.get("ownerReferences", ())):
             return True
         return key(obj) in self._seen[deployment.uid]
+
+    def pruned(self, uid: str, found: Key) -> None:
+        """An object was taken away because nothing asks for it: if it is asked for again, nobody had deleted it."""
+        self._seen[uid].discard(found)
+        self._settled.pop(found, None)
 
     def forget(self, uid: str) -> None:
         """A deployment is gone."""
@@ -212,7 +217,4 @@ def _is_immutable(kind: str, error: errors.InvalidError) -> bool:
 
 
 def _finished(job: Object) -> bool:
-    return any(
-        condition["type"] in ("Complete", "Failed") and condition["status"] == "True"
-        for condition in job.get("status", {}).get("conditions", ())
-    )
+    return conditions.holds(job, "Complete") or conditions.holds(job, "Failed")

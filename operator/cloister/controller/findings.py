@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from cloister import names
 from cloister.canaries import STRANGER, Post, posts, probes
+from cloister.controller import conditions
 from cloister.facts import CanaryRun
 from cloister.probing import Answer, Probe, ProberReport, plan_digest
 from cloister.spec import LLMDeployment
@@ -52,7 +53,7 @@ def listening(deployment: LLMDeployment, run: str, pods: list[Object]) -> dict[s
         pod = _pod(pods, names.canary(run, names.LISTENER, post.name))
         status = (pod or {}).get("status") or {}
         restarted = any(one.get("restartCount") for one in status.get("containerStatuses", ()))
-        if not status.get("podIP") or restarted or not _is_ready(status):
+        if not status.get("podIP") or restarted or not conditions.is_ready(pod or {}):
             return None
         found[post.name] = str(status["podIP"])
     return found
@@ -125,10 +126,6 @@ def _pod(pods: list[Object], job: str) -> Object | None:
     """The newest pod of a Job."""
     made = [pod for pod in pods if pod["metadata"].get("labels", {}).get(_JOB_NAME) == job]
     return max(made, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
-
-
-def _is_ready(status: Object) -> bool:
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))
 
 
 def _report(pod: Object) -> ProberReport | None:

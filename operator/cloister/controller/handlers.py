@@ -64,6 +64,8 @@ def settings() -> kopf.OperatorSettings:
     made.watching.connect_timeout = 10
     made.watching.inactivity_timeout = 70
     made.watching.chunk_size = 500
+    # As long as kopf's own steps, which grow to 21 s: an API server that is back is to be watched again at once.
+    made.networking.error_backoffs = [1.0, 1.0, 2.0, 3.0, *[5.0] * 10]
     # A worker serves one object and lingers; with a limit, lingering ones would keep others from being served.
     made.queueing.worker_limit = 200
     made.queueing.idle_timeout = 0.1
@@ -77,6 +79,8 @@ def settings() -> kopf.OperatorSettings:
 
 def _note(world: World, obj: dict[str, Any], event: str | None) -> None:
     metrics.LAST_EVENT.set(time.time())
+    if event is None:
+        world.listed_anew(obj)
     observed = world.observed
     news = observed.remove(obj) if event == "DELETED" else observed.put(obj)
     if not news:

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cloister import names
-from cloister.canaries import posts
 from cloister.controller.conditions import is_ready
 from cloister.controller.observed import Object
-from cloister.controller.outcome import PROOF_AWAITED, Outcome, Result, State, describe
+from cloister.controller.outcome import LISTENERS_AWAITED, PROOF_AWAITED, Outcome, Result, State, describe
 from cloister.facts import Facts
 from cloister.flows import components
 from cloister.names import Key, key
@@ -113,10 +112,9 @@ def _workload(
 
 def _canary(deployment: LLMDeployment, obj: Object, facts: Facts) -> Hold | None:
     """What tries is made when everything listens: before, silence would say nothing."""
-    listening = facts.canary.listeners if facts.canary else {}
-    waits = [post.name for post in posts(deployment) if post.name not in listening]
-    if obj["metadata"]["labels"][names.LABEL_ROLE] == names.PROBER and waits:
-        return Hold("ListenersFirst", f"waits for the canary that listens for {waits[0]}")
+    listening = facts.canary and facts.canary.listeners
+    if obj["metadata"]["labels"][names.LABEL_ROLE] == names.PROBER and not listening:
+        return Hold(LISTENERS_AWAITED, "waits for the canaries that listen")
     return None
 
 

@@ -77,9 +77,7 @@ class Keyrings:
         outcome.keyring_states = tuple(known.states.values())
         waits = self._waits(deployment, annotations, known)
         if waits is not None:
-            outcome.recheck_after = min(
-                waits or _UNDER_WAY_SECONDS, outcome.recheck_after or waits or _UNDER_WAY_SECONDS
-            )
+            outcome.recheck_in(waits or _UNDER_WAY_SECONDS)
 
     def _waits(self, deployment: LLMDeployment, annotations: Mapping[str, str], known: _Known) -> float | None:
         """Seconds until some keyring must be looked at again; 0 for now, None for never."""

@@ -43,6 +43,8 @@ class Result:
 
 PROOF_AWAITED = "WaitingForProof"
 """Reason of a workload that waits for proof of isolation alone."""
+LISTENERS_AWAITED = "ListenersFirst"
+"""Reason of a canary that waits for those that it is to reach."""
 
 IN_FORCE = Result(State.IN_FORCE)
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from cloister import names
+from cloister.controller import conditions
 from cloister.controller.findings import Reading
 from cloister.facts import Facts, Settings
 from cloister.render.meta import digest
@@ -52,12 +53,16 @@ class Standing:
         return self.status == "True"
 
 
-def policies_digest(deployment: LLMDeployment, foreign: Iterable[Object]) -> str:
-    """Of all that decides what the network lets through: another value asks for another proof."""
-    own = (*deny_all(deployment, Facts(), Settings()), *allow_flows(deployment, Facts(), Settings()))
-    parts = [[names.key(policy), policy["spec"]] for policy in own]
-    parts += [[names.key(policy), policy.get("spec")] for policy in foreign]
-    return digest(parts)
+def policies_digest(deployment: LLMDeployment, live: Iterable[Object]) -> str:
+    """Of all that decides what the network lets through: another value asks for another proof.
+
+    Of what lives in the zones only that counts which is not rendered, and may widen them; the rest is as rendered, or
+    is being put right.
+    """
+    rendered = (*deny_all(deployment, Facts(), Settings()), *allow_flows(deployment, Facts(), Settings()))
+    own = {names.key(policy): policy["spec"] for policy in rendered}
+    foreign = [(names.key(policy), policy.get("spec")) for policy in live if names.key(policy) not in own]
+    return digest([*own.items(), *foreign])
 
 
 def known(raw: Object) -> IsolationStatus:
@@ -91,7 +96,9 @@ def run_id(deployment: LLMDeployment, before: IsolationStatus, cause: Cause) -> 
 
 def given_up(run: str, message: str, cause: Cause, now: datetime) -> AttemptStatus:
     """The end of a run that tells nothing."""
-    return AttemptStatus(run=run, time=_time(now), policies=cause.policies, request=cause.request, message=message)
+    return AttemptStatus(
+        run=run, time=conditions.timestamp(now), policies=cause.policies, request=cause.request, message=message
+    )
 
 
 def concluded(run: str, found: Reading, cause: Cause, now: datetime) -> Ended:
@@ -105,7 +112,7 @@ def concluded(run: str, found: Reading, cause: Cause, now: datetime) -> Ended:
     failures = _spread([*found.leaks, *found.cut])
     return ProofStatus(
         run=run,
-        time=_time(now),
+        time=conditions.timestamp(now),
         policies=cause.policies,
         request=cause.request,
         proved=not failures,
@@ -142,10 +149,6 @@ def newer(one: IsolationStatus, other: IsolationStatus) -> IsolationStatus:
 def as_status(known: IsolationStatus) -> Object:
     """As it stands in a deployment's status."""
     return known.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def _time(now: datetime) -> str:
-    return f"{now:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def standing(before: IsolationStatus, cause: Cause, now: datetime, interval: timedelta) -> Standing:

@@ -15,12 +15,10 @@ from cloister.controller.observed import Observed
 from cloister.controller.outcome import Outcome
 from cloister.controller.proof import Cause, Ended
 from cloister.controller.surroundings import Surroundings, api_servers
-from cloister.facts import Beyond, CanaryRun, Facts, Settings
-from cloister.names import key
-from cloister.render.network import allow_flows, deny_all
+from cloister.facts import Beyond, CanaryRun
 from cloister.spec import LLMDeployment
 from cloister.spec.status import IsolationStatus
-from cloister.zones import GATE_PORT, STORES, Component, Zone
+from cloister.zones import GATE_PORT, STORES, Component, Place, Zone
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +44,7 @@ class Prover:
         """The run that is under way, if one is; the outcome tells what is known of isolation."""
         now = datetime.now(UTC)
         request = raw["metadata"].get("annotations", {}).get(names.VERIFY_REQUEST, "")
-        cause = Cause(proof.policies_digest(deployment, self._foreign(deployment)), request[:64])
+        cause = Cause(proof.policies_digest(deployment, self._policies(deployment)), request[:64])
         before = proof.newer(
             self._known.get(deployment.uid, IsolationStatus(proof=None, attempt=None)), proof.known(raw)
         )
@@ -75,7 +73,10 @@ class Prover:
             role: [self._job(deployment, run, role, post.name, post.place) for post in posts(deployment)]
             for role in (names.LISTENER, names.PROBER)
         }
-        failed = any(_is(job, "Failed") for every in jobs.values() for job in every)
+        # A listener never ends by itself: one that is complete was ended, and answers nobody any more.
+        failed = any(_is(job, "Failed") for every in jobs.values() for job in every) or any(
+            _is(job, "Complete") for job in jobs[names.LISTENER]
+        )
         if not failed and not all(_ready(job) for job in jobs[names.LISTENER]):
             return CanaryRun(run)
         try:
@@ -84,7 +85,7 @@ class Prover:
             log.warning("canaries can't be read", deployment=deployment.name, error=error.message)
             told = self._told.get(deployment.uid)
             return told if told and told.id == run else CanaryRun(run)
-        pods = found
+        pods = findings.credible(deployment, found)
         if failed:
             why = "; ".join(list(findings.delays(pods, run))[:3]) or "a canary has ended without a report"
             return proof.given_up(run, f"not all canaries have answered: {why}", cause, now)
@@ -119,8 +120,8 @@ class Prover:
 
     # --- what is there ---
 
-    def _job(self, deployment: LLMDeployment, run: str, role: str, post: str, place: str) -> Object | None:
-        return self._observed.get(("Job", f"{deployment.name}-{place}", names.canary(run, role, post)))
+    def _job(self, deployment: LLMDeployment, run: str, role: str, post: str, place: Place) -> Object | None:
+        return self._observed.get(("Job", names.namespace(deployment.name, place), names.canary(run, role, post)))
 
     async def _described(
         self, deployment: LLMDeployment, run: str, addresses: dict[str, str], pods: list[Object]
@@ -153,12 +154,11 @@ class Prover:
         address: str | None = service.get("spec", {}).get("clusterIP")
         return address
 
-    def _foreign(self, deployment: LLMDeployment) -> Iterator[Object]:
-        """NetworkPolicies in the zones that are not rendered: they may widen them."""
-        own = {key(policy) for every in (deny_all, allow_flows) for policy in every(deployment, Facts(), Settings())}
+    def _policies(self, deployment: LLMDeployment) -> Iterator[Object]:
+        """Every NetworkPolicy that is in the zones."""
         for zone in Zone:
             policies = self._observed.of_kind("NetworkPolicy", names.namespace(deployment.name, zone))
-            yield from (policies[name] for name in sorted(policies) if key(policies[name]) not in own)
+            yield from (policies[name] for name in sorted(policies))
 
 
 def _ready(job: Object | None) -> bool:
@@ -166,5 +166,4 @@ def _ready(job: Object | None) -> bool:
 
 
 def _is(job: Object | None, condition: str) -> bool:
-    found = conditions.find(job or {}, condition)
-    return found is not None and found["status"] == "True"
+    return conditions.holds(job or {}, condition)

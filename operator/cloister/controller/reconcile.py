@@ -245,6 +245,7 @@ class Reconciler:
             except (errors.ConflictError, errors.ForbiddenError) as error:
                 outcome.results[key(obj)] = failure(error)
                 return
+            self._ensurer.pruned(deployment.uid, key(obj))
             if left is None:
                 self._observed.remove(obj)
             else:

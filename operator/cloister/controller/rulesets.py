@@ -5,7 +5,6 @@ zone's own ConfigMap holds it.
 """
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
 
 from cloister import names, sidecar
@@ -24,20 +23,13 @@ _FIRST_SECONDS = 2.0
 """How long a pass waits for the first answer of a source. A later one wakes the deployment."""
 
 
-@dataclass
-class _Remembered:
-    """The last good set of one deployment, and the text that was read last."""
-
-    rules: str | None
-    source: str | None = None
-
-
 class RuleSets:
     """Follows what deployments name, and remembers what was good."""
 
     def __init__(self, cluster: Cluster, observed: Observed) -> None:
         self._observed = observed
-        self._remembered: dict[str, _Remembered] = {}
+        self._good: dict[str, str | None] = {}
+        """Deployment -> its last good set; None while there never was one."""
         self._config_maps: Followed[Place, Content] = Followed(partial(configmaps.follow, cluster))
 
     def wakes(self, wake: Wake) -> None:
@@ -53,42 +45,46 @@ class RuleSets:
             return None
         where = configmaps.place(source.config_map_ref)
         self._config_maps.want(name, [where])
-        memory = self._remembered.get(name)
-        if memory is None:
-            memory = self._remembered[name] = _Remembered(self._rendered(name))
+        if name not in self._good:
+            self._good[name] = await self._rendered(name)
         content = await self._config_maps.latest(where, _FIRST_SECONDS)
-        if content is None and memory.rules is not None:
-            return memory.rules
+        good = self._good[name]
+        if content is None and good is not None:
+            return good
         try:
             text = configmaps.document(content, source.config_map_ref, "a set of rules (docs/detection.md)")
-            if text != memory.source:
-                # Compiling many patterns takes a while; other deployments don't wait for it.
-                await asyncio.to_thread(parse, text)
-                memory.rules = memory.source = text
+            if text != good:
+                await _compiled(text)
+                self._good[name] = good = text
         except (UnusableError, RulesError) as error:
             key = source.config_map_ref.key
             said = str(error) if isinstance(error, UnusableError) else f"{where}, key {key!r}: {error}"
-            stands = "; the pods are not ready until then" if memory.rules is None else "; the rules known before stay"
+            stands = "; the pods are not ready until then" if good is None else "; the rules known before stay"
             outcome.obstacles.append(Obstacle(Family.AUDIT_RECORDING, "InjectionRulesUnusable", said + stands))
-        return memory.rules
+        return good
 
     def forget(self, name: str) -> None:
         """A deployment is gone, or names no rules any more."""
-        self._remembered.pop(name, None)
+        self._good.pop(name, None)
         self._config_maps.want(name, ())
 
     async def close(self) -> None:
         """Follow nothing any more."""
         await self._config_maps.close()
 
-    def _rendered(self, name: str) -> str | None:
+    async def _rendered(self, name: str) -> str | None:
         """The set that the auditor goes by now."""
         key = ("ConfigMap", names.namespace(name, Zone.INFERENCE), names.INJECTION_RULES)
         data = (self._observed.get(key) or {}).get("data") or {}
         text: str | None = data.get(sidecar.INJECTION_RULES.rsplit("/", 1)[1])
         try:
             if text is not None:
-                parse(text)
+                await _compiled(text)
         except RulesError:
             return None  # somebody else's doing: the source will tell
         return text
+
+
+async def _compiled(text: str) -> None:
+    """Compiling many patterns takes a while; other deployments don't wait for it."""
+    await asyncio.to_thread(parse, text)

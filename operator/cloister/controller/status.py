@@ -12,7 +12,7 @@ from typing import Any
 from cloister import names
 from cloister.controller import conditions, proof
 from cloister.controller.families import FAMILIES, Verdict
-from cloister.controller.outcome import PROOF_AWAITED, Outcome, State
+from cloister.controller.outcome import LISTENERS_AWAITED, PROOF_AWAITED, Outcome, State
 from cloister.controller.rotation import KeyringState
 from cloister.controls import CONTROLS, Family
 from cloister.flows import components, peer
@@ -50,7 +50,7 @@ class View:
     def settled(self) -> bool:
         """Whether the operator has done all that it can do for now, and cert-manager too."""
         written = all(
-            result.in_force or result.reason in (PROOF_AWAITED, "ListenersFirst")
+            result.in_force or result.reason in (PROOF_AWAITED, LISTENERS_AWAITED)
             for result in self.outcome.results.values()
         )
         certificates = (key(obj) for obj in self.rendered if obj["kind"] == "Certificate")
@@ -74,7 +74,7 @@ def build(view: View) -> Object:
         "conditions": conditions.merged(
             view.previous.get("conditions", ()),
             [_condition(view, kind, verdict) for kind, verdict in wanted.items()],
-            timestamp(view.now),
+            conditions.timestamp(view.now),
         ),
         "exceptions": _exceptions(view),
         "controls": _controls(view, wanted),
@@ -90,11 +90,6 @@ def build(view: View) -> Object:
         status["isolation"] = known
     drift = _last_drift(view)
     return status | ({"lastDrift": drift} if drift else {})
-
-
-def timestamp(now: datetime) -> str:
-    """A time as Kubernetes writes it."""
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _families(view: View) -> dict[Family, Verdict]:
@@ -263,7 +258,7 @@ def _keyring(one: KeyringState) -> Object:
     known: Object = {"store": one.store.value, "secret": one.secret}
     if one.current is None or one.created is None:
         return known
-    return known | {"current": one.current, "old": list(one.old), "created": timestamp(one.created)}
+    return known | {"current": one.current, "old": list(one.old), "created": conditions.timestamp(one.created)}
 
 
 def _last_drift(view: View) -> Object | None:
@@ -274,5 +269,5 @@ def _last_drift(view: View) -> Object | None:
     return {
         "object": repair.object,
         "what": repair.what,
-        "time": timestamp(view.now),
+        "time": conditions.timestamp(view.now),
     }

@@ -1,6 +1,8 @@
 """What the parts of the process share: the cache, the queue, and who must be woken by what."""
 
 import asyncio
+import contextlib
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,11 +22,14 @@ from cloister.controller.kinds import (
 from cloister.controller.observed import Observed
 from cloister.controller.queue import WorkQueue
 from cloister.controller.reconcile import Reconciler, RetryError
-from cloister.zones import Zone
+from cloister.zones import PLACES
 
 Object = dict[str, Any]
 
 log = structlog.get_logger(__name__)
+
+_GAP_SECONDS = 1.0
+"""How long other watches are given to begin again too, before everything is listed for all of them."""
 
 
 class World:
@@ -39,6 +44,10 @@ class World:
         self.listed = False
         """Whether the cache has been filled."""
         self._farewells: set[asyncio.Task[None]] = set()
+        self._begun: dict[str, set[str]] = defaultdict(set)
+        """Kind -> uids of the list that its watch has begun with."""
+        self._gap = asyncio.Event()
+        """A watch has begun again, so something may have been missed."""
 
     # --- who is woken ---
 
@@ -60,7 +69,7 @@ class World:
     def zone_of(self, namespace: str) -> set[str]:
         """The deployment of which a namespace is a zone, by its name."""
         name, _, zone = namespace.rpartition("-")
-        return {name} if zone in set(Zone) else set()
+        return {name} if zone in PLACES else set()
 
     def gone(self, deployment: Object) -> None:
         """A deployment was deleted: the cluster clears up; the leader says what stays behind."""
@@ -70,6 +79,14 @@ class World:
             task = asyncio.get_running_loop().create_task(self.reconciler.farewell(deployment))
             self._farewells.add(task)
             task.add_done_callback(self._farewells.discard)
+
+    def listed_anew(self, obj: Object) -> None:
+        """A watch begins with a list, and this is of it. When it begins again, what is gone since is in no event."""
+        begun, uid = self._begun[obj["kind"]], obj["metadata"]["uid"]
+        if uid in begun:
+            begun.clear()
+            self._gap.set()
+        begun.add(uid)
 
     # --- what runs ---
 
@@ -124,11 +141,16 @@ class World:
         log.warning("pass incomplete", deployment=name, error=str(error), again_seconds=round(delay, 2))
 
     async def resync(self, seconds: float) -> None:
-        """Now and then, everything: the slow net under the watches."""
+        """Everything, now and then and after every gap: the net under the watches."""
         while True:
-            await asyncio.sleep(seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._gap.wait()
+                    await asyncio.sleep(_GAP_SECONDS)
+            self._gap.clear()
             try:
                 await self.list_all()
             except errors.ApiError as error:
                 log.warning("resync failed", error=error.message)
+                self._gap.set()
             self.wake_all()

@@ -6,7 +6,7 @@ No policy lets a canary do in a zone what a workload may not: it has a workload'
 from collections.abc import Iterator
 
 from cloister import names, sidecar
-from cloister.canaries import READY_PORT, UDP_PORT, Post, posts, probes, tcp_ports
+from cloister.canaries import UDP_PORT, Post, posts, probes, ready_port, tcp_ports
 from cloister.facts import CanaryRun, Facts, Settings
 from cloister.probing import Listener, Prober
 from cloister.render.meta import Object, child, retains_storage
@@ -66,12 +66,12 @@ def canaries(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
     for post in posts(deployment) if run else ():
         assert run
         listener = Listener(
-            run=run.id, post=post.name, tcp=tcp_ports(deployment), udp=(UDP_PORT,), ready=READY_PORT
+            run=run.id, post=post.name, tcp=tcp_ports(deployment), udp=(UDP_PORT,), ready=ready_port(deployment)
         ).model_dump_json()
         prober = Prober(run=run.id, post=post.name, probes=probes(deployment, post, run)).model_dump_json(
             exclude_defaults=True
         )
-        ready = {"readinessProbe": {"tcpSocket": {"port": READY_PORT}, "periodSeconds": 1}}
+        ready = {"readinessProbe": {"tcpSocket": {"port": ready_port(deployment)}, "periodSeconds": 1}}
         yield _job(deployment, settings, run, post, names.LISTENER, ["listen", listener], ready)
         yield _job(deployment, settings, run, post, names.PROBER, ["probe", prober], {})
 

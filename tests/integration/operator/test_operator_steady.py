@@ -58,6 +58,24 @@ def test_what_changed_while_no_operator_ran_is_put_right(own_world: World) -> No
     stop_operator(own_world.plane)
 
 
+def test_what_is_deleted_while_nothing_is_watched_comes_back(own_world: World) -> None:
+    """The API server dies, and the operator is slow to come back to it: no event tells it what went meanwhile."""
+    plane = own_world.plane
+    start_operator(plane, operator_kubeconfig(plane))
+    name = own_world.converge(minimal("unseen"))
+    deny = ("NetworkPolicy", f"{name}-training", "deny-all")
+    operator = plane.pid("operator")
+    os.kill(operator, signal.SIGSTOP)
+    try:
+        own_world.plane.restart_apiserver()
+        own_world.delete(deny)
+        own_world.until_gone(deny)
+    finally:
+        os.kill(operator, signal.SIGCONT)
+    until(lambda: own_world.find(deny), "the policy is back", 30)
+    stop_operator(plane)
+
+
 def test_a_restart_in_the_middle_goes_on(own_world: World) -> None:
     kubeconfig = operator_kubeconfig(own_world.plane)
     start_operator(own_world.plane, kubeconfig)

@@ -18,6 +18,15 @@ from cloister.spec import LLMDeployment
 _POLL_SECONDS = 2.0
 
 
+class Answer(StrEnum):
+    """Which part of `status.isolation` answers a request."""
+
+    PROOF = "proof"
+    ATTEMPT = "attempt"
+    """A run that told nothing."""
+    NONE = ""
+
+
 class Form(StrEnum):
     """Output of `verify`."""
 
@@ -46,35 +55,41 @@ def verify(
         nonce = secrets.token_hex(8)
         cluster.annotate(name, names.VERIFY_REQUEST, nonce)
         checks = [*refusals.checks(cluster, deployment), *objects.policies(cluster, deployment)]
-        raw, answered = _answer(cluster, name, nonce, timeout)
-        checks = [*_flows(deployment, raw, answered, timeout), *objects.reported(raw, dt.datetime.now(dt.UTC)), *checks]
+        raw, answer = _answered(cluster, name, nonce, timeout)
+        checks = [
+            *_flows(deployment, raw, answer, timeout),
+            *objects.reported(deployment, raw, dt.datetime.now(dt.UTC)),
+            *checks,
+        ]
     except UserError as error:
         raise show(error) from None
     report.print_all(name, checks, output.value)
     if any(check.outcome is Outcome.FAILED for check in checks):
         raise typer.Exit(1)
-    if not answered:
+    if answer is not Answer.PROOF:
         raise typer.Exit(BAD_INPUT)
 
 
-def _answer(cluster: Cluster, name: str, nonce: str, timeout: int) -> tuple[Any, bool]:
-    """The resource when its status answers the request, or when time is up; and whether canaries have answered."""
+def _answered(cluster: Cluster, name: str, nonce: str, timeout: int) -> tuple[Any, Answer]:
+    """The resource when its status answers the request, or when time is up; and what in it is the answer."""
     deadline = time.monotonic() + timeout
     while True:
         raw = cluster.get(name).raw
         isolation = (raw.get("status") or {}).get("isolation") or {}
-        if (isolation.get("proof") or {}).get("request") == nonce:
-            return raw, True
-        given_up = (isolation.get("attempt") or {}).get("request") == nonce
-        if given_up or time.monotonic() >= deadline:
-            return raw, False
+        for answer in (Answer.PROOF, Answer.ATTEMPT):
+            if (isolation.get(answer) or {}).get("request") == nonce:
+                return raw, answer
+        if time.monotonic() >= deadline:
+            return raw, Answer.NONE
         time.sleep(_POLL_SECONDS)
 
 
-def _flows(deployment: LLMDeployment, raw: Any, answered: bool, timeout: int) -> list[Check]:
-    isolation = (raw.get("status") or {}).get("isolation") or {}
-    if answered:
-        return list(flows.checks(deployment, isolation["proof"]))
-    attempt = isolation.get("attempt") or {}
-    why = attempt.get("message") or f"the operator has not answered within {timeout} s: does it run?"
+def _flows(deployment: LLMDeployment, raw: Any, answer: Answer, timeout: int) -> list[Check]:
+    match answer:
+        case Answer.PROOF:
+            return list(flows.checks(deployment, raw["status"]["isolation"]["proof"]))
+        case Answer.ATTEMPT:
+            why = raw["status"]["isolation"]["attempt"]["message"]
+        case _:
+            why = f"the operator has not answered within {timeout} s: does it run?"
     return [Check("network", "every pair of places", Outcome.UNTRIED, why)]

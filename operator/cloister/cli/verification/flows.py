@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from cloister.canaries import untried
+from cloister.canaries import GATE_OF, STRANGER, untried
 from cloister.cli.verification.check import Check, Outcome
 from cloister.flows import flows
 from cloister.spec import LLMDeployment
 from cloister.zones import GATE_PORT
 
-_GATE = "gate of "
 _ENOUGH = 8
 
 
@@ -18,7 +17,7 @@ def checks(deployment: LLMDeployment, proof: Mapping[str, Any]) -> Iterator[Chec
     pairs = proof.get("pairs") or []
     failures: list[str] = list(proof.get("failures") or [])
     for pair in pairs:
-        group = "mutual TLS" if pair["target"].startswith(_GATE) else "network"
+        group = "mutual TLS" if pair["target"].startswith(GATE_OF) else "network"
         name = f"{pair['source']} -> {pair['target']}"
         wrong = [failure for failure in failures if failure.startswith(f"{name}:")]
         if pair.get("failed"):
@@ -46,18 +45,20 @@ def _seen(pair: Mapping[str, str], group: str) -> str:
 
 def _gates_unasked(deployment: LLMDeployment, pairs: list[Mapping[str, str]]) -> Iterator[Check]:
     """Gates of the flow table at which no canary was: they did not serve, or only machines outside may reach them."""
-    asked = {pair["target"].removeprefix(_GATE) for pair in pairs if pair["target"].startswith(_GATE)}
+    asked = {pair["target"].removeprefix(GATE_OF) for pair in pairs if pair["target"].startswith(GATE_OF)}
     for component in sorted({str(flow.target.component) for flow in flows(deployment) if flow.rule.gated} - asked):
         inside = any(str(flow.target.component) == component and flow.source.component for flow in flows(deployment))
         why = "it does not serve now" if inside else "only machines outside the zones reach it, and no canary is one"
-        yield Check("mutual TLS", f"{_GATE}{component}", Outcome.UNTRIED, why)
+        yield Check("mutual TLS", f"{GATE_OF}{component}", Outcome.UNTRIED, why)
 
 
 def _around(pairs: list[Mapping[str, str]]) -> Check:
     """Whether any port but the gate's was reached: what passes there is neither checked nor recorded."""
+    # The stranger stands for everybody outside, and its own ground is open on purpose.
+    inside = [pair for pair in pairs if not pair["source"] == pair["target"] == STRANGER]
     ways = [
         f"{pair['source']} -> {pair['target']}:{port}"
-        for pair in pairs
+        for pair in inside
         for port in pair.get("failed", "").split()
         if port != str(GATE_PORT)
     ]
@@ -65,5 +66,5 @@ def _around(pairs: list[Mapping[str, str]]) -> Check:
         return Check(
             "records", "no way around gate and auditor", Outcome.FAILED, f"reached: {', '.join(ways[:_ENOUGH])}"
         )
-    tried = sum(port != str(GATE_PORT) for pair in pairs for port in pair.get("blocked", "").split())
+    tried = sum(port != str(GATE_PORT) for pair in inside for port in pair.get("blocked", "").split())
     return Check("records", "no way around gate and auditor", Outcome.HOLDS, f"{tried} attempts at other ports blocked")

@@ -68,7 +68,7 @@ def _bare(value: Any) -> Any:
     return [_bare(part) for part in value] if isinstance(value, list) else value
 
 
-def reported(raw: Mapping[str, Any], now: dt.datetime) -> Iterator[Check]:
+def reported(deployment: LLMDeployment, raw: Mapping[str, Any], now: dt.datetime) -> Iterator[Check]:
     """Certificates, keys, and the operator's own conditions."""
     status = raw.get("status") or {}
     if status.get("observedGeneration", -1) < raw["metadata"].get("generation", 0):
@@ -76,7 +76,7 @@ def reported(raw: Mapping[str, Any], now: dt.datetime) -> Iterator[Check]:
     for one in status.get("certificates") or ():
         yield _certificate(one, now)
     for one in status.get("keyrings") or ():
-        yield _keyring(raw, one, now)
+        yield _keyring(deployment, one, now)
     for one in status.get("conditions") or ():
         if one["type"] not in _NOT_FAMILIES:
             outcome = _OUTCOMES.get(one["status"], Outcome.UNTRIED)
@@ -95,28 +95,19 @@ def _certificate(one: Mapping[str, Any], now: dt.datetime) -> Check:
     return Check("certificates", name, Outcome.HOLDS, f"until {one['notAfter']}")
 
 
-def _keyring(raw: Mapping[str, Any], one: Mapping[str, Any], now: dt.datetime) -> Check:
+def _keyring(deployment: LLMDeployment, one: Mapping[str, Any], now: dt.datetime) -> Check:
     store = one["store"]
     name = f"keys of {store}"
     created = _time(one.get("created"))
     if created is None:
         return Check("at rest", name, Outcome.UNTRIED, f"Secret {one['secret']} is filled by something else")
-    every = (_encryption(raw, store) or {}).get("rotateEvery")
+    encryption = deployment.spec.storage.by_component()[Component(store)].encryption
+    every = encryption and encryption.rotate_every
     # A day for objects to be moved.
     if every and created + dt.timedelta(seconds=seconds(every), days=1) < now:
         return Check("at rest", name, Outcome.FAILED, f"made at {one['created']}, to be rotated every {every}")
     old = f"; objects are being moved away from {', '.join(map(str, one['old']))}" if one.get("old") else ""
     return Check("at rest", name, Outcome.HOLDS, f"version {one['current']} of {one['created']}{old}")
-
-
-def _encryption(raw: Mapping[str, Any], store: str) -> Mapping[str, Any] | None:
-    fields = {
-        Component.TRAINING_DATA: "trainingData",
-        Component.CHECKPOINTS: "checkpoints",
-        Component.INTERACTION_LOGS: "interactionLogs",
-    }
-    found: Mapping[str, Any] | None = raw["spec"]["storage"][fields[Component(store)]].get("encryption")
-    return found
 
 
 def _time(text: str | None) -> dt.datetime | None:

@@ -43,7 +43,8 @@ async def _tried(config: Prober) -> list[Answer]:
 
     async def attempt(index: int) -> None:
         answer = await _once(config, config.probes[index])
-        if not answers.get(index, Answer.SILENT).through:
+        known = answers.get(index, Answer.SILENT)
+        if not (known.through or known is Answer.UNASKED):
             answers[index] = answer
 
     insisting = [asyncio.create_task(insist(index)) for index in wanted]
