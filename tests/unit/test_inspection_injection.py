@@ -133,8 +133,7 @@ class TestClassifier:
     def learned(self) -> Classifier:
         """One that has learned a single phrase."""
         weights = np.zeros(SIZE, np.int8)
-        for indices in features(self.PHRASE.encode()).indices:
-            weights[indices] = 100
+        weights[features(self.PHRASE.encode()).indices] = 100
         return Classifier(weights, 0.02, -4.0)
 
     def test_a_hidden_sentence_weighs_as_much_in_a_long_text(self) -> None:
@@ -153,10 +152,12 @@ class TestClassifier:
 
     @given(st.text(max_size=300))
     def test_a_word_has_one_number_wherever_it_stands(self, around: str) -> None:
-        single = -len(WORDS)  # n-grams of words come last, the shortest first
-        alone = features(b"a previous instructions").indices[single]
-        within = features(around.lower().encode("utf-8", "replace") + b" a previous instructions").indices[single]
-        assert list(within[-3:]) == list(alone)
+        alone = features(b"a previous instructions")
+        within = features(around.lower().encode("utf-8", "replace") + b" a previous instructions")
+        # N-grams of words come last, the shortest first: of three words there are three, two pairs and the whole.
+        words = len(within.indices) - sum(within.characters)
+        single = sum(within.characters) + (words + len(WORDS)) // len(WORDS)
+        assert list(within.indices[single - 3 : single]) == list(alone.indices[sum(alone.characters) :][:3])
 
     @pytest.mark.parametrize("data", [b"", b"no model", b"PK\x05\x06" + b"\0" * 18])
     def test_what_is_no_model_is_refused(self, data: bytes) -> None:

@@ -4,7 +4,9 @@ A long text is judged window by window, so that what is hidden in a long documen
 """
 
 import io
+import math
 from dataclasses import dataclass
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -33,7 +35,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Classifier:
-    """Weights, as `python -m tests.bench detection train` makes them."""
+    """Weights, as `make train-detection` makes them."""
 
     weights: NDArray[np.int8]
     scale: float
@@ -54,7 +56,7 @@ class Classifier:
 
     def score(self, text: str) -> Score:
         """Of a folded text."""
-        best, at = -np.inf, 0
+        best, at = -math.inf, 0
         data = text.encode("utf-8", "replace")
         for begin in range(0, max(len(data), 1), PIECE - _OVERLAP):
             value, start = self._piece(features(data[begin : begin + PIECE]))
@@ -62,7 +64,7 @@ class Classifier:
                 best, at = value, begin + start
             if begin + PIECE >= len(data):
                 break
-        return Score(float(1 / (1 + np.exp(-np.clip(best, -30, 30)))), at)
+        return Score(1 / (1 + math.exp(-max(-30.0, min(best, 30.0)))), at)
 
     def _piece(self, found: Features) -> tuple[float, int]:
         """Log-odds of its surest window, and the byte at which that begins."""
@@ -72,33 +74,29 @@ class Classifier:
         return float(odds[surest]), surest * STRIDE
 
 
-def blocks(found: Features, weights: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def blocks(found: Features, weights: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Sum of weights, and number of features, of every :data:`STRIDE` bytes."""
     number = max(1, -(-found.length // STRIDE))
+    found_weights = weights[found.indices]
     each = np.zeros(number * STRIDE, np.int16)
-    counts = np.zeros(number)
-    sums = np.zeros(number)
-    for indices, places in zip(found.indices, found.places, strict=True):
-        if places is None:
-            each[: len(indices)] += weights[indices]
-            whole, rest = divmod(len(indices), STRIDE)
-            counts[:whole] += STRIDE
-            if rest:
-                counts[whole] += rest
-        else:
-            block = places // STRIDE
-            sums += np.bincount(block, weights[indices], number)
-            counts += np.bincount(block, minlength=number)
+    block = found.places // STRIDE
+    counts = np.bincount(block, minlength=number)
+    done = 0
+    for length in found.characters:
+        each[:length] += found_weights[done : done + length]
+        done += length
+        whole, rest = divmod(length, STRIDE)
+        counts[:whole] += STRIDE
+        if rest:
+            counts[whole] += rest
+    sums = np.bincount(block, found_weights[done:], number)
     return sums + each.reshape(number, STRIDE).sum(1), counts
 
 
-def _windows(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _windows(values: NDArray[Any]) -> NDArray[Any]:
     """Sums over every window of blocks."""
     wide = WINDOW // STRIDE
-    sums = np.concatenate((_NONE, np.cumsum(values)))
-    last = max(1, len(values) - wide + 1)
-    begins = np.arange(last)
-    return sums[np.minimum(begins + wide, len(values))] - sums[begins]
+    return np.convolve(values, _WIDE, "valid") if len(values) > wide else values.sum(keepdims=True)
 
 
-_NONE = np.zeros(1)
+_WIDE = np.ones(WINDOW // STRIDE)

@@ -4,6 +4,7 @@ The text is the bytes of a folded one (:func:`cloister.inspection.normalise.fold
 arithmetic modulo 2^32, so a prompt costs some dozens of array operations, whatever it says.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ WORDS = (1, 2, 3)
 PIECE = 1 << 15
 """Bytes that are looked at at once, so that memory is bounded too."""
 
-Indices = NDArray[np.intp]
+Indices = NDArray[np.uint32]
 Hashes = NDArray[np.uint32]
 Places = NDArray[np.intp]
 
@@ -43,38 +44,41 @@ _LETTERS[[*range(48, 58), *range(97, 123), *range(128, 256), ord("_"), ord("'")]
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Of one piece of text: n-grams of one length at a time."""
+    """Of one piece of text."""
 
-    indices: tuple[Indices, ...]
-    places: tuple[Places | None, ...]
-    """Byte at which each begins; None: the n-th begins at byte n."""
+    indices: Indices
+    """First the n-grams of its characters, then those of its words; the shortest first in both."""
+    characters: tuple[int, ...]
+    """How many n-grams of characters there are, by length. The n-th of each begins at byte n."""
+    places: Places
+    """Byte at which each n-gram of words begins."""
     length: int
 
 
 def features(data: bytes) -> Features:
     """Of at most :data:`PIECE` bytes."""
     text = np.frombuffer(data, np.uint8)
-    indices: list[Indices] = []
-    places: list[Places | None] = []
     wide = text.astype(np.uint32) + np.uint32(1)
-    rolling = wide
-    for number in range(2, CHARACTERS[-1] + 1):
-        if len(wide) < number:
-            break
-        rolling = rolling[:-1] * np.uint32(_K) + wide[number - 1 :]
-        if number in CHARACTERS:
-            indices.append(_slot(rolling, _SALTS[number]))
-            places.append(None)
-    starts, hashes = _words(text, wide)
-    grams = hashes
-    for number in WORDS:
-        if number > 1:
-            if len(hashes) < number:
-                break
-            grams = grams[:-1] * _MIX + hashes[number - 1 :]
-        indices.append(_slot(grams, _SALTS[number - 1] ^ _MIX))
-        places.append(starts[: len(grams)])
-    return Features(tuple(indices), tuple(places), len(text))
+    characters = [hashes ^ _SALTS[size] for size, hashes in _rolling(wide, np.uint32(_K), CHARACTERS[-1])]
+    characters = characters[CHARACTERS[0] - 1 :]
+    starts, words = _words(text, wide)
+    grams = [hashes ^ (_SALTS[size - 1] ^ _MIX) for size, hashes in _rolling(words, _MIX, WORDS[-1])]
+    return Features(
+        # All at once: for a short text an array operation costs what a call costs.
+        _slots(np.concatenate((*characters, *grams))) if grams or characters else np.zeros(0, np.uint32),
+        tuple(map(len, characters)),
+        np.concatenate([starts[: len(hashes)] for hashes in grams]) if grams else np.zeros(0, np.intp),
+        len(text),
+    )
+
+
+def _rolling(units: Hashes, factor: np.uint32, longest: int) -> Iterator[tuple[int, Hashes]]:
+    """Hashes of every run of 1, 2, ... units, as far as there are such."""
+    hashes = units
+    for size in range(1, min(longest, len(units)) + 1):
+        if size > 1:
+            hashes = hashes[:-1] * factor + units[size - 1 :]
+        yield size, hashes
 
 
 def _words(text: NDArray[np.uint8], wide: NDArray[np.uint32]) -> tuple[Places, Hashes]:
@@ -86,9 +90,12 @@ def _words(text: NDArray[np.uint8], wide: NDArray[np.uint32]) -> tuple[Places, H
     return starts, (sums[ends] - sums[starts]) * _DOWN[starts]
 
 
-def _slot(hashes: Hashes, salt: np.uint32) -> Indices:
-    mixed = (hashes ^ salt) * _MIX
-    return ((mixed ^ (mixed >> np.uint32(15))) * np.uint32(_K) >> np.uint32(32 - BITS)).astype(np.intp)
+def _slots(hashes: Hashes) -> Indices:
+    mixed = hashes * _MIX
+    mixed ^= mixed >> np.uint32(15)
+    mixed *= np.uint32(_K)
+    mixed >>= np.uint32(32 - BITS)
+    return mixed
 
 
 _NOTHING = np.zeros(1, np.bool_)

@@ -11,9 +11,9 @@ A pattern is RE2 and meets texts in lower case with single spaces (:func:`cloist
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import re2
 import yaml
@@ -39,6 +39,7 @@ ORDINARY = (
 """A rule that finds one of these would flag nearly everything."""
 
 Role = Literal["user", "tool", "assistant", "system"]
+_ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class RulesError(ValueError):
@@ -115,17 +116,17 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Rules:
-    """A set, ready: one automaton that says whether there is anything, and one for each rule."""
+    """A set, ready: an automaton for each role that says whether there is anything, and one for each rule."""
 
     version: str
-    any: "re2._Regexp"
-    """Finds what any rule for all readings finds: most texts are done with after it."""
+    any: "Mapping[Role, re2._Regexp]"
+    """Finds what any rule for all readings of such words finds: most texts are done with after it."""
     each: tuple[Compiled, ...]
 
     def matching(self, text: str, role: Role, view: str) -> Iterator[Rule]:
         """Rules that find something in one reading of a text."""
         data = text.encode("utf-8", "replace")
-        some = bool(self.any.search(data))
+        some = bool(self.any[role].search(data))
         for one in self.each:
             if (some or one.rule.views) and one.judges(role, view) and one.pattern.search(data):
                 yield one.rule
@@ -145,9 +146,13 @@ def compiled(*sets: RuleSet) -> Rules:
             if not rule.views:
                 _not_everything(where, found)
             by_id[rule.id] = Compiled(rule, found)
-    sources = [f"(?:{one.pattern.pattern.decode()})" for one in by_id.values() if not one.rule.views]
-    whole = re2.compile("|".join(sources).encode() if sources else rb"[^\x00-\x{10FFFF}]", _options(8))
-    return Rules("+".join(one.version for one in sets), whole, tuple(by_id.values()))
+    each = tuple(by_id.values())
+    return Rules("+".join(one.version for one in sets), {role: _any(each, role) for role in _ROLES}, each)
+
+
+def _any(each: Iterable[Compiled], role: Role) -> "re2._Regexp":
+    patterns = [f"(?:{one.pattern.pattern.decode()})" for one in each if not one.rule.views and role in one.rule.roles]
+    return re2.compile("|".join(patterns).encode() if patterns else rb"[^\x00-\x{10FFFF}]", _options(8))
 
 
 def expanded(pattern: str, words: dict[str, tuple[str, ...]], where: str) -> str:

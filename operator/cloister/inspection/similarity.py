@@ -8,7 +8,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from hashlib import blake2b
-from itertools import pairwise
 from zlib import crc32
 
 import numpy as np
@@ -24,6 +23,8 @@ LEAST_WORDS = 4
 _BIG = np.dtype(">u8")
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 """Multiplicative hashing (D. Knuth, The Art of Computer Programming, volume 3, section 6.4)."""
+_FIRST_OF_TWO = np.uint64(0x85EBCA6B)
+"""What makes a pair of words another than the same two the other way round."""
 _REACH = 4096
 """Characters at either end in which the words are looked for."""
 _WORD = re.compile(r"[^\W\d_]+|\d+")
@@ -31,13 +32,13 @@ _WORD = re.compile(r"[^\W\d_]+|\d+")
 
 def fingerprint(text: str) -> int:
     """Of its words and pairs of words; case, punctuation and the digits of numbers do not count."""
-    words = _WORD.findall(unicodedata.normalize("NFKC", _ends(text)).lower())
+    ends = _ends(text)
+    words = _WORD.findall((ends if ends.isascii() else unicodedata.normalize("NFKC", ends)).lower())
     if len(words) > MAX_WORDS:
         words = [*words[: MAX_WORDS // 2], *words[-MAX_WORDS // 2 :]]
     if len(words) < LEAST_WORDS:
         return int.from_bytes(blake2b(text.strip().lower().encode("utf-8", "replace"), digest_size=8).digest(), "big")
-    words = ["0" if word[0].isdigit() else word for word in words]
-    return _simhash([*words, *(f"{one} {two}" for one, two in pairwise(words))])
+    return _simhash(["0" if word[0].isdigit() else word for word in words])
 
 
 def _ends(text: str) -> str:
@@ -49,7 +50,8 @@ def near(one: int, many: Iterable[int]) -> int:
     return sum((one ^ other).bit_count() <= NEAR for other in many)
 
 
-def _simhash(features: list[str]) -> int:
-    hashes = np.array([crc32(feature.encode("utf-8", "replace")) for feature in features], _BIG) * _SPREAD
-    votes = np.unpackbits(hashes.astype(_BIG).view(np.uint8).reshape(-1, 8), axis=1).sum(axis=0, dtype=np.intp)
-    return int.from_bytes(np.packbits(votes > len(features) / 2).tobytes(), "big")
+def _simhash(words: list[str]) -> int:
+    ones = np.array([crc32(word.encode("utf-8", "replace")) for word in words], _BIG)
+    hashes = (np.concatenate((ones, ones[:-1] * _FIRST_OF_TWO + ones[1:])) * _SPREAD).astype(_BIG)
+    votes = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=0, dtype=np.intp)
+    return int.from_bytes(np.packbits(votes > len(hashes) / 2).tobytes(), "big")

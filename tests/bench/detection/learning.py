@@ -60,7 +60,7 @@ def train() -> dict[str, Any]:
 
 def _windows(found: dict[Source, tuple[Example, ...]]) -> dict[str, NDArray[np.generic]]:
     """A sparse matrix of windows, with the text, label and source of each."""
-    columns: list[NDArray[np.intp]] = []
+    columns: list[NDArray[np.uint32]] = []
     rows: list[tuple[int, int, int, int]] = []
     ordinary = [one for source, many in found.items() if source.label == "benign" for one in many]
     rules = compiled(own_rules())
@@ -99,11 +99,11 @@ def _by_rules(rules: Rules, text: str, role: Channel) -> float:
     return max((together(one.score for one in rules.matching(v.text, role, v.name)) for v in views(text)), default=0.0)
 
 
-def _of(text: str, most: int) -> list[NDArray[np.intp]]:
+def _of(text: str, most: int) -> list[NDArray[np.uint32]]:
     data = folded(text).encode()[:PIECE]
     begins = range(0, max(len(data) - WINDOW, 0) + STRIDE, STRIDE)
     step = max(1, -(-len(begins) // most))
-    return [np.concatenate(features(data[at : at + WINDOW]).indices) for at in begins[::step]]
+    return [features(data[at : at + WINDOW]).indices for at in begins[::step]]
 
 
 def _surrounded(example: Example, ordinary: list[Example]) -> str:
