@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import math
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -266,11 +268,11 @@ def table() -> pa.Table:
     )
 
 
-def through(found: pa.Table, **options: Any) -> bytes:
+def through(found: pa.Table, *, kinds: frozenset[Kind] = ALL, **options: Any) -> bytes:
     source, target = io.BytesIO(), io.BytesIO()
     pq.write_table(found, source, **options)
     source.seek(0)
-    mask_parquet(source, target, ALL)
+    mask_parquet(source, target, kinds)
     assert len(target.getvalue()) >= len(source.getvalue())
     return target.getvalue()
 
@@ -286,6 +288,69 @@ def test_parquet_keeps_its_columns_and_loses_its_values() -> None:
     assert after["score"] == before["score"]
     assert after["text"].to_pylist() == ["write to " + "*" * 24, None, "nothing"]
     assert [value and [len(item) for item in value] for value in after["list"].to_pylist()] == [[24, 1], [], None]
+
+
+WHOLE = [4111111111111111, 4111111111111112, 4711, None]
+"""A card, none because of its check digit, none because it is too short, nothing."""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.int64(),
+        pa.uint64(),
+        pa.decimal64(16),
+        pa.decimal128(16),
+        pa.decimal128(20, 0),
+        pa.decimal128(20, 2),
+        pa.decimal256(40, 4),
+    ],
+    ids=str,
+)
+def test_a_card_kept_as_a_whole_number(kind: pa.DataType) -> None:
+    column = pa.array(WHOLE, pa.int64()).cast(kind, safe=False) if pa.types.is_integer(kind) else decimals(kind)
+    after = pq.read_table(
+        io.BytesIO(through(pa.table({"a": column, "b": pa.array([[one] for one in column], pa.list_(kind))})))
+    )
+    assert after["a"].type == kind
+    assert after["a"].to_pylist() == [9999999999999999, *WHOLE[1:]]
+    assert after["b"].to_pylist() == [[value] for value in after["a"].to_pylist()]
+
+
+def decimals(kind: pa.DataType) -> pa.Array:
+    return pa.array([value if value is None else Decimal(value) for value in WHOLE], kind)
+
+
+def test_a_card_kept_as_a_fraction() -> None:
+    """As pandas keeps whole numbers of which some are missing."""
+    plain = [4111111111111112.0, 0.5, -0.0, float("inf"), 1e300, None]
+    after = pq.read_table(
+        io.BytesIO(
+            through(
+                pa.table(
+                    {
+                        "a": pa.array([4111111111111111.0, 378282246310005.0, *plain], pa.float64()),
+                        "b": pa.array(
+                            [[4111111111111111.0, one] for one in [0.5, *plain, 2.0]], pa.list_(pa.float64())
+                        ),
+                        "c": pa.array([{"card": 4111111111111111.0}] * 8),
+                        "d": pa.array([float("nan")] * 8),
+                    }
+                )
+            )
+        )
+    )
+    nines = float("9" * 16)
+    assert after["a"].type == pa.float64()
+    assert after["a"].to_pylist() == [nines, 999999999999999.0, *plain]
+    assert after["b"].to_pylist() == [[nines, one] for one in [0.5, *plain, 2.0]]
+    assert after["c"].to_pylist() == [{"card": nines}] * 8
+    assert all(map(math.isnan, after["d"].to_pylist()))
+
+
+def test_cards_stay_where_they_are_not_among_the_kinds() -> None:
+    found = pa.table({"a": [4111111111111111.0], "b": [[4111111111111111.0]], "c": [Decimal(4111111111111111)]})
+    assert pq.read_table(io.BytesIO(through(found, kinds=ALL - {Kind.CARD}))) == found
 
 
 def test_a_copy_that_would_be_smaller_is_not() -> None:

@@ -1,12 +1,14 @@
 """Masking of Parquet: the object is written anew, some rows at a time, with the same columns and other values.
 
 The same object gives the same bytes each time, so that ranges of two reads belong together. Text is masked as text is,
-value by value. Whole numbers that are payment cards become as many nines; a telephone or social security number that
-is kept as a number has no form by which it could be told from any other, and stays.
+value by value. Whole numbers that are payment cards become as many nines, whatever type of number they are kept in (as
+a double, the nearest to that); a telephone or social security number that is kept as a number has no form by which it
+could be told from any other, and stays.
 """
 
 import io
 import struct
+from decimal import Decimal
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -19,6 +21,7 @@ from cloister.masking.text import Unmaskable, mask_block
 
 BATCH_ROWS = 1 << 13
 """Rows in memory at once; they become a row group of their own."""
+_SMALLEST_CARD, _TOO_LARGE = 10**12, 10**19
 _FOOTER = struct.Struct("<I4s")
 
 
@@ -67,7 +70,7 @@ def _array(array: Any, kinds: frozenset[Kind]) -> Any:
     kind = array.type
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return _texts(array, kinds)
-    if pa.types.is_integer(kind):
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return _numbers(array, kinds)
     if pa.types.is_struct(kind):
         fields = [_array(array.field(number), kinds) for number in range(kind.num_fields)]
@@ -82,7 +85,7 @@ def _array(array: Any, kinds: frozenset[Kind]) -> Any:
     raise Unmaskable(f"a column of type {kind} can't be masked")
 
 
-_PLAIN = (pa.types.is_null, pa.types.is_boolean, pa.types.is_floating, pa.types.is_decimal, pa.types.is_temporal)
+_PLAIN = (pa.types.is_null, pa.types.is_boolean, pa.types.is_temporal)
 
 
 def _texts(array: Any, kinds: frozenset[Kind]) -> Any:
@@ -99,16 +102,18 @@ def _text(value: str, kinds: frozenset[Kind]) -> str:
 
 
 def _numbers(array: Any, kinds: frozenset[Kind]) -> Any:
+    # Narrower ones have no room for a card: pandas keeps a column of them with gaps as doubles, databases as decimals.
     if Kind.CARD not in kinds or array.type.bit_width < 64:
         return array
     return pa.array([_number(value) for value in array.to_pylist()], type=array.type)
 
 
-def _number(value: int | None) -> int | None:
-    text = str(value)
-    if value is None or not 13 <= len(text) <= 19 or not text.isdigit() or not CHECKS[Kind.CARD](text.encode()):
+def _number(value: Any) -> Any:
+    """Another value of the same type, where this one is a card."""
+    if value is None or not _SMALLEST_CARD <= value < _TOO_LARGE or value != int(value):
         return value
-    return int("9" * min(len(text), 18))
+    text = str(int(value))
+    return type(value)("9" * min(len(text), 18)) if CHECKS[Kind.CARD](text.encode()) else value
 
 
 def _nested(value: Any, kinds: frozenset[Kind]) -> Any:
@@ -117,7 +122,7 @@ def _nested(value: Any, kinds: frozenset[Kind]) -> Any:
             return _text(value, kinds)
         case bool():
             return value
-        case int():
+        case int() | float() | Decimal():
             return _number(value) if Kind.CARD in kinds else value
         case list():
             return [_nested(item, kinds) for item in value]
