@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from junitparser import JUnitXml
 
-from cloister.cli.verification import flows, objects, report
+from cloister.cli.verification import flows, objects, refusals, report
 from cloister.cli.verification.check import Check, Outcome
 from tests.edits import deployment as example
 from tests.edits import example as raw_example
@@ -71,6 +71,51 @@ def test_what_no_canary_can_try_is_said() -> None:
     (flow,) = [name for name in checks if name.startswith("web/")]
     assert checks[flow].outcome is Outcome.UNTRIED
     assert "namespace of yours" in checks[flow].detail
+
+
+class Answering:
+    """A cluster that has pods and gives every attempt the same answer."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status, self.message = status, message
+
+    def send(self, method: str, path: str, *_: object, **__: str) -> tuple[int, Object]:
+        if method == "GET":
+            return 200, {"items": [{"metadata": {"name": "p"}}]}
+        verb = {"POST": "create", "DELETE": "delete", "PATCH": "patch"}[method]
+        return self.status, {"message": self.message.replace("VERB", verb)}
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "outcome"),
+    [
+        (403, "ValidatingAdmissionPolicy 'zone-guard.cloister.dev' with binding 'b' denied request: x", Outcome.HOLDS),
+        (403, "ValidatingAdmissionPolicy 'guard.example.com' with binding 'b' denied request: x", Outcome.UNTRIED),
+        (
+            403,
+            'x is forbidden: User "ada" cannot VERB resource "x" in API group "" in the namespace "b"',
+            Outcome.UNTRIED,
+        ),
+        (404, "not found", Outcome.UNTRIED),
+        (201, "", Outcome.FAILED),
+    ],
+)
+def test_only_what_cloisters_own_guards_refuse_holds(status: int, message: str, outcome: Outcome) -> None:
+    found = list(refusals.checks(Answering(status, message), DEPLOYMENT))  # type: ignore[arg-type]
+    assert {check.outcome for check in found} == {outcome}
+
+
+def test_who_has_not_the_right_is_told_which_it_takes() -> None:
+    cluster = Answering(403, 'x is forbidden: User "ada" cannot VERB resource "x" in API group ""')
+    found = {check.name: check.detail for check in refusals.checks(cluster, DEPLOYMENT)}  # type: ignore[arg-type]
+    for name, right in {
+        f"a pod in {DEPLOYMENT.name}-training": "create pods",
+        f"exec into a pod of {DEPLOYMENT.name}-inference": "create pods/exec",
+        f"a token of {DEPLOYMENT.name}-storage/checkpoints": "create serviceaccounts/token",
+        f"deletion of {DEPLOYMENT.name}-inference/deny-all": "delete networkpolicies",
+        f"the label of {DEPLOYMENT.name}-storage taken away": "patch namespaces",
+    }.items():
+        assert found[name].endswith(f"needs somebody who may {right}")
 
 
 def certificate(**changes: Any) -> Object:

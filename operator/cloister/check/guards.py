@@ -9,15 +9,16 @@ from cloister.check.view import Object, View, labels
 POLICIES_PATH = "apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS_PATH = "apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
 
-_SUFFIX = "-guard.cloister.dev"
+GUARD_SUFFIX = "-guard.cloister.dev"
+"""How the names of all of them end."""
 POLICIES = tuple(
-    f"{name}{_SUFFIX}"
+    f"{name}{GUARD_SUFFIX}"
     for name in (
         "namespace", "zone", "exec", "certificate", "request", "signing", "issuer", "ca", "home", "operator",
     )
 )  # fmt: skip
 """The policies of the chart."""
-EXEC = f"exec{_SUFFIX}"
+EXEC = f"exec{GUARD_SUFFIX}"
 
 
 def _installed(view: View) -> Iterator[Answer]:

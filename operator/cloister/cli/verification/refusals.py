@@ -2,9 +2,11 @@
 exec, which can't be one, is asked for in a form that ends before anything runs."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from cloister import names
+from cloister.check.guards import GUARD_SUFFIX
 from cloister.cli.live import Cluster
 from cloister.cli.verification.check import Check, Outcome
 from cloister.flows import components
@@ -13,7 +15,21 @@ from cloister.zones import Zone
 
 _DRY = {"dryRun": "All"}
 _MERGE = "application/merge-patch+json"
-_GUARD = "ValidatingAdmissionPolicy"
+_VERBS = {"POST": "create", "DELETE": "delete", "PATCH": "patch"}
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One request that must be refused, and the right that carries it past RBAC to the guards."""
+
+    what: str
+    method: str
+    path: str
+    resource: str
+
+    @property
+    def verb(self) -> str:
+        return _VERBS[self.method]
 
 
 def checks(cluster: Cluster, deployment: LLMDeployment) -> Iterator[Check]:
@@ -26,23 +42,26 @@ def checks(cluster: Cluster, deployment: LLMDeployment) -> Iterator[Check]:
             if component.zone is zone:
                 token = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
                 path = f"{core}/serviceaccounts/{component}/token"
-                yield _refused(cluster, f"a token of {namespace}/{component}", "POST", path, token)
-        yield _refused(cluster, f"a pod in {namespace}", "POST", f"{core}/pods", _pod())
+                attempt = _Attempt(f"a token of {namespace}/{component}", "POST", path, "serviceaccounts/token")
+                yield _refused(cluster, attempt, token)
+        yield _refused(cluster, _Attempt(f"a pod in {namespace}", "POST", f"{core}/pods", "pods"), _pod())
+        policies = f"{network}/networkpolicies"
         policy = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}
         opened = _object("networking.k8s.io/v1", "NetworkPolicy", spec=policy)
-        yield _refused(cluster, f"an open policy in {namespace}", "POST", f"{network}/networkpolicies", opened)
-        denial = f"{network}/networkpolicies/{names.DENY_ALL}"
-        yield _refused(cluster, f"deletion of {namespace}/{names.DENY_ALL}", "DELETE", denial, None)
+        attempt = _Attempt(f"an open policy in {namespace}", "POST", policies, "networkpolicies")
+        yield _refused(cluster, attempt, opened)
+        denial = f"{policies}/{names.DENY_ALL}"
+        attempt = _Attempt(f"deletion of {namespace}/{names.DENY_ALL}", "DELETE", denial, "networkpolicies")
+        yield _refused(cluster, attempt, None)
         label = {"metadata": {"labels": {names.LABEL_ZONE: None}}}
-        yield _refused(
-            cluster, f"the label of {namespace} taken away", "PATCH", f"/api/v1/namespaces/{namespace}", label
-        )
+        path = f"/api/v1/namespaces/{namespace}"
+        yield _refused(cluster, _Attempt(f"the label of {namespace} taken away", "PATCH", path, "namespaces"), label)
 
 
-def _refused(cluster: Cluster, what: str, method: str, path: str, body: Mapping[str, Any] | None) -> Check:
-    content = _MERGE if method == "PATCH" else "application/json"
-    status, answer = cluster.send(method, path, body, content, **_DRY)
-    return _told(what, status, str(answer.get("message", "")), let_through=status < 300)
+def _refused(cluster: Cluster, attempt: _Attempt, body: Mapping[str, Any] | None) -> Check:
+    content = _MERGE if attempt.method == "PATCH" else "application/json"
+    status, answer = cluster.send(attempt.method, attempt.path, body, content, **_DRY)
+    return _told(attempt, status, str(answer.get("message", "")), let_through=status < 300)
 
 
 def _exec(cluster: Cluster, core: str, namespace: str) -> Check:
@@ -55,20 +74,26 @@ def _exec(cluster: Cluster, core: str, namespace: str) -> Check:
     pods = [str(item["metadata"]["name"]) for item in answer["items"]]
     if not pods:
         return Check("refusals", what, Outcome.UNTRIED, "no pod runs there now")
-    status, answer = cluster.send("POST", f"{core}/pods/{pods[0]}/exec", command="true", stdout="true")
-    return _told(what, status, str(answer.get("message", "")), let_through=status not in (401, 403, 404))
+    attempt = _Attempt(what, "POST", f"{core}/pods/{pods[0]}/exec", "pods/exec")
+    status, answer = cluster.send(attempt.method, attempt.path, command="true", stdout="true")
+    return _told(attempt, status, str(answer.get("message", "")), let_through=status not in (401, 403, 404))
 
 
-def _told(what: str, status: int, message: str, *, let_through: bool) -> Check:
+def _told(attempt: _Attempt, status: int, message: str, *, let_through: bool) -> Check:
     if let_through:
         said = (
             f"let through ({status}). Are the chart's admission policies in force, or are you in its break-glass group?"
         )
-        return Check("refusals", what, Outcome.FAILED, said)
-    if status == 403:
-        by = "by Cloister's guards" if _GUARD in message else "by RBAC: you have no such right; others may"
-        return Check("refusals", what, Outcome.HOLDS, f"refused {by}")
-    return Check("refusals", what, Outcome.UNTRIED, f"{status}: {message}")
+        return Check("refusals", attempt.what, Outcome.FAILED, said)
+    if status == 403 and GUARD_SUFFIX in message:
+        return Check("refusals", attempt.what, Outcome.HOLDS, "refused by Cloister's guards")
+    if status == 403 and f"cannot {attempt.verb} resource" in message:
+        # RBAC answers first, so the guards were not asked: whoever has the right may find them gone.
+        said = (
+            f"RBAC refuses you before the guards are asked: it needs somebody who may {attempt.verb} {attempt.resource}"
+        )
+        return Check("refusals", attempt.what, Outcome.UNTRIED, said)
+    return Check("refusals", attempt.what, Outcome.UNTRIED, f"{status}: {message}")
 
 
 def _object(api_version: str, kind: str, **more: Any) -> dict[str, Any]:
