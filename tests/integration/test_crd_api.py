@@ -141,6 +141,10 @@ RULES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no place for objects": ({"spec.storage.checkpoints.size": REMOVED}, "either size, for a volume, or backend"),
     "an account of S3": (backed(account="ourdata"), "account is for type Azure"),
+    "a port that nothing opens": (
+        backed(endpoint="https://s3.example.com:9000"),
+        "endpoint has a port other than 443, and no other is open",
+    ),
     "keys that would move objects in a backend": (
         backed() | {"spec.storage.checkpoints.encryption": {"rotateEvery": "720h"}},
         "objects in an object store are not moved to a new key",
@@ -181,6 +185,7 @@ def test_a_rule_of_the_schema_refuses(resources: Resources, changes: dict[str, A
         {"spec.inference.clients": []},
         {"metadata.name": "a" * 40},
         backed(),
+        backed(endpoint="https://s3.example.com:443/a:9000/"),
     ],
     ids=[
         "tag",
@@ -191,6 +196,7 @@ def test_a_rule_of_the_schema_refuses(resources: Resources, changes: dict[str, A
         "no clients",
         "longest name",
         "backend",
+        "backend's port",
     ],
 )
 def test_a_rule_of_the_schema_permits(resources: Resources, changes: dict[str, Any]) -> None:

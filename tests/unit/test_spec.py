@@ -347,7 +347,18 @@ def test_a_field_that_nothing_enforces_is_refused_by_name(path: str, control: st
         ({"backend.addresses": ["169.254.169.254/32"]}, "backend.addresses[0]", "no object store is"),
         ({"backend.addresses": ["168.0.0.0/8"]}, "backend.addresses[0]", "no object store is"),
         ({"backend.addresses": ["127.0.0.0/8"]}, "backend.addresses[0]", "no object store is"),
+        ({"backend.addresses": ["::ffff:169.254.169.254/128"]}, "backend.addresses[0]", "no object store is"),
+        ({"backend.addresses": ["64:ff9b::a9fe:a9fe/128"]}, "backend.addresses[0]", "no object store is"),
+        ({"backend.addresses": ["64:ff9b::/96"]}, "backend.addresses[0]", "/104 at most"),
+        ({"backend.addresses": ["64:ff9b::/32"]}, "backend.addresses[0]", "/104 at most"),
+        ({"backend.addresses": ["64:ff9b::5000:0/100"]}, "backend.addresses[0]", "/104 at most"),
         ({"backend.endpoint": "http://s3.example.com"}, "backend.endpoint", "pattern"),
+        (
+            {"backend.endpoint": "https://s3.example.com:9000"},
+            "backend.endpoint",
+            "'https://s3.example.com:9000' has a port other than 443, and no other is open",
+        ),
+        ({"backend.endpoint": "https://s3.example.com:4430/a:443/"}, "backend.endpoint", "other than 443"),
         ({"backend.bucket": "../other"}, "backend.bucket", "pattern"),
         ({"backend.prefix": "a/../b/"}, "backend.prefix", "pattern"),
         ({"encryption.rotateEvery": "720h"}, "encryption.rotateEvery", "keyring of your own (keyRef)"),
@@ -361,6 +372,25 @@ def test_a_backend_names_a_place_and_how_it_is_reached(changes: dict[str, Any], 
     (problem,) = refused.value.problems
     assert problem.field == f"spec.storage.checkpoints.{field}"
     assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"endpoint": "https://s3.example.com"},
+        {"endpoint": "https://s3.example.com:443"},
+        {"endpoint": "https://s3.example.com/a:9000/"},
+        {"endpoint": "https://s3.example.com:443/a"},
+        {"addresses": ["64:ff9b::cb00:7100/120"]},
+        {"addresses": ["2001:db8::/32"]},
+    ],
+)
+def test_a_backend_may_be_elsewhere(changes: dict[str, Any]) -> None:
+    backend = deployment(backed(**changes)).spec.storage.checkpoints.backend
+    assert backend is not None
+    assert {
+        name: list(value) if name == "addresses" else value for name, value in backend if name in changes
+    } == changes
 
 
 def test_each_store_may_have_a_backend() -> None:

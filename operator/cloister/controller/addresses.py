@@ -13,17 +13,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 from yarl import URL
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+from cloister.addresses import METADATA, Network, unwrapped
 
-_METADATA = frozenset(
-    map(
-        ipaddress.ip_address,
-        # Where clouds hand out credentials outside 169.254.0.0/16: AWS (IPv6), Azure, Alibaba.
-        ("fd00:ec2::254", "168.63.129.16", "100.100.100.200"),
-    )
-)
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052, section 2.1
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class ForbiddenAddressError(OSError):
@@ -57,7 +49,7 @@ class Reach:
             return "which is the API server"
         if address.is_loopback or address.is_unspecified:
             return "which is the operator's own pod"
-        if address.is_link_local or address in _METADATA:
+        if any(address in network for network in METADATA):
             return "where metadata services hand out credentials"
         return "which is no address of a server" if address.is_multicast or address.is_reserved else None
 
@@ -92,9 +84,4 @@ def _parsed(text: str) -> _Address | None:
         address = ipaddress.ip_address(text.strip("[]").partition("%")[0])
     except ValueError:
         return None
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return address.ipv4_mapped
-        if address in _NAT64:
-            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-    return address
+    return unwrapped(ipaddress.ip_network(address)).network_address

@@ -7,7 +7,8 @@ from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from cloister import facts
-from cloister.controller.addresses import Network, Reach
+from cloister.addresses import Network
+from cloister.controller.addresses import Reach
 from cloister.controller.oidc import Trust
 
 _DEFAULTS = facts.Settings()

@@ -1,20 +1,25 @@
 """`spec.storage.*.backend`: an existing object store, in place of a volume. What reaches it is sealed already."""
 
 import ipaddress
+import re
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from cloister.addresses import METADATA, unwrapped
 from cloister.spec.fields import DnsName, HttpsUrl, Model, Prefix, cel, rules
+from cloister.zones import HTTPS_PORT
 
 WIDEST = {4: 8, 6: 19}
 """IP version -> the shortest prefix that still names somebody's network. Registries hand out none larger."""
-_NOWHERE = "0.0.0.0/8 127.0.0.0/8 224.0.0.0/3 ::/127 ff00::/8"
-_METADATA = "169.254.0.0/16 100.100.100.200/32 168.63.129.16/32 fe80::/10 fd00:ec2::254/128"
-"""Where clouds hand out a node's credentials (cloister.controller.addresses)."""
-_FORBIDDEN = tuple(map(ipaddress.ip_network, f"{_NOWHERE} {_METADATA}".split()))
+_NOWHERE = map(ipaddress.ip_network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "ff00::/8"))
+_FORBIDDEN = (*_NOWHERE, *METADATA)
+_OPEN_PORT = f"^https://[^:/]+(:{HTTPS_PORT})?(/.*)?$"
+_ANOTHER_PORT = (
+    f"has a port other than {HTTPS_PORT}, and no other is open: leave it out, and let the store answer at {HTTPS_PORT}"
+)
 
 Address = Annotated[
     str,
@@ -58,6 +63,7 @@ class Backend(Model):
             ),
             cel("has(self.account) == (self.type == 'Azure')", "account is for type Azure, which needs it"),
             cel("!has(self.region) || self.type == 'S3'", "region is for type S3"),
+            cel(f"!has(self.endpoint) || self.endpoint.matches('{_OPEN_PORT}')", f"endpoint {_ANOTHER_PORT}"),
         )
     )
 
@@ -82,6 +88,8 @@ class Backend(Model):
             yield f"{field}.account", f"type {self.type} {wanted}"
         if self.region and self.type is not Provider.S3:
             yield f"{field}.region", f"type {self.type} has none: {self.region!r} is for type S3"
+        if self.endpoint and not re.match(_OPEN_PORT, self.endpoint):
+            yield f"{field}.endpoint", f"{self.endpoint!r} {_ANOTHER_PORT}"
         for index, address in enumerate(self.addresses):
             if why := _refusal(address):
                 yield f"{field}.addresses[{index}]", f"{address!r} {why}"
@@ -92,9 +100,11 @@ def _refusal(address: str) -> str | None:
         network = ipaddress.ip_network(address)
     except ValueError as error:
         return f"is no network: {error}"
-    if network.prefixlen < WIDEST[network.version]:
-        return f"is more than anybody's network: name those of the object store, /{WIDEST[network.version]} at most"
+    meant = unwrapped(network)
+    widest = WIDEST[meant.version] + network.max_prefixlen - meant.max_prefixlen
+    if network.prefixlen < widest:
+        return f"is more than anybody's network: name those of the object store, /{widest} at most"
     for other in _FORBIDDEN:
-        if network.version == other.version and network.overlaps(other):
+        if meant.version == other.version and meant.overlaps(other):
             return f"has addresses of {other}, where no object store is: name those of the object store"
     return None
