@@ -206,6 +206,15 @@ def test_what_may_not_be_read_is_never_taken_for_ok(check: Any) -> None:
     for path in check.asks:
         found = answers(check.code, absent(path), refused(path))
         assert [(result.state, result.answer.message) for result in found] == [(State.UNKNOWN, "it is forbidden")]
+    for path in check.helped_by + check.sometimes:
+        found = answers(check.code, absent(path), refused(path))
+        assert any("it is forbidden" in result.answer.message for result in found if result.state is State.UNKNOWN)
+
+
+def test_settings_of_cilium_matter_where_cilium_is() -> None:
+    hidden = absent(CILIUM_CONFIG), refused(CILIUM_CONFIG)
+    assert [result.state for result in answers("CK301", *hidden)] == [State.UNKNOWN]
+    assert [result.state for result in answers("CK301", daemonset("calico-node"), *hidden)] == [State.OK]
 
 
 def test_the_policies_are_those_of_the_chart() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from cloister.check.answer import Answer, Check, Result, State, unknown
+from cloister.check.answer import MAY_NOT_READ, Answer, Check, Result, State, unknown
 from cloister.check.certmanager import CERT_MANAGER
 from cloister.check.cluster import CLUSTER
 from cloister.check.guards import GUARDS, POLICIES
@@ -32,8 +32,14 @@ def run(view: View, checks: Iterable[Check] = CHECKS) -> tuple[Result, ...]:
 
 
 def _answers(check: Check, view: View) -> Iterator[Answer]:
-    refusals = dict.fromkeys(view.refused[path] for path in check.asks if path in view.refused)
-    if refusals:
-        yield unknown("", "; ".join(refusals), "ask for the right to read it, or let an administrator run this")
+    if needed := _refusals(check.asks, view):
+        yield unknown("", "; ".join(needed), MAY_NOT_READ)
         return
     yield from check.check(view)
+    for refusal in _refusals(check.helped_by, view):
+        yield unknown("", refusal, MAY_NOT_READ)
+
+
+def _refusals(paths: Iterable[str], view: View) -> Iterable[str]:
+    """Why some of these were not answered, each reason once."""
+    return dict.fromkeys(view.refused[path] for path in paths if path in view.refused)

@@ -6,6 +6,9 @@ from enum import StrEnum
 
 from cloister.check.view import Probe, View
 
+MAY_NOT_READ = "ask for the right to read it, or let an administrator run this"
+"""The way out of what is unknown because it was refused."""
+
 
 class State(StrEnum):
     """How it stands."""
@@ -46,9 +49,16 @@ class Check:
     asks: tuple[str, ...] = ()
     """What it needs to read, as paths of the API server; refused, its answer is unknown."""
     helped_by: tuple[str, ...] = ()
-    """What it reads as well, and can do without."""
+    """What it reads as well; refused, what it answers without is not the whole of it."""
+    sometimes: tuple[str, ...] = ()
+    """What matters in some clusters only; where it does and is refused, the check says so itself."""
     probes: tuple[Probe, ...] = ()
     """What it tries, without changing anything."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Everything that it may read."""
+        return self.asks + self.helped_by + self.sometimes
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from cloister.check.answer import Answer, Check, error, ok, unknown, warning
+from cloister.check.answer import MAY_NOT_READ, Answer, Check, error, ok, unknown, warning
 from cloister.check.view import Object, View, qualified
 
 DAEMONSETS = "apis/apps/v1/daemonsets"
@@ -20,6 +20,8 @@ class _Plugin:
     enforces: bool
     exception: Callable[[Object, View], str | None] = lambda _, __: None
     """Why this one does not enforce although the plugin can."""
+    settings: str = ""
+    """Where it reads whether it is to enforce, if not in its DaemonSet."""
 
 
 def _without_agent(daemonset: Object, _: View) -> str | None:
@@ -41,7 +43,7 @@ def _without_firewall(daemonset: Object, _: View) -> str | None:
 
 
 _PLUGINS = (
-    _Plugin("Cilium", "cilium", True, _never),
+    _Plugin("Cilium", "cilium", True, _never, CILIUM_CONFIG),
     _Plugin("Cilium (GKE Dataplane V2)", "anetd", True),
     _Plugin("Calico", "calico-node", True),
     _Plugin("Canal", "canal", True),
@@ -79,6 +81,8 @@ def _judged(plugin: _Plugin, daemonset: Object, view: View) -> Answer:
         return error(subject, "does not enforce NetworkPolicies by itself")
     if why := plugin.exception(daemonset, view):
         return error(subject, f"does not enforce NetworkPolicies: {why}")
+    if refusal := view.refused.get(plugin.settings):
+        return unknown(subject, f"whether it is told not to enforce can't be read: {refusal}", MAY_NOT_READ)
     status = daemonset.get("status", {})
     ready, wanted = status.get("numberReady", 0), status.get("desiredNumberScheduled", 0)
     if ready < wanted:
@@ -97,6 +101,6 @@ NETWORK = (
         "install one that enforces NetworkPolicies (Cilium, Calico, Antrea, kube-network-policies), or turn that on",
         _enforcement,
         asks=(DAEMONSETS,),
-        helped_by=(CILIUM_CONFIG,),
+        sometimes=(CILIUM_CONFIG,),
     ),
 )

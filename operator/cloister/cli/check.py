@@ -53,7 +53,7 @@ def look(context: str | None, kubeconfig: str | None) -> View:
     here = dt.datetime.now(dt.UTC)
     if first.status == 401:
         raise UserError(f"{asking.server}: does not know you (401): sign in again, or choose another --context")
-    paths = sorted({path for check in CHECKS for path in (*check.asks, *check.helped_by)})
+    paths = sorted({path for check in CHECKS for path in check.paths})
     probes = {probe for check in CHECKS for probe in check.probes}
     objects: dict[str, tuple[Object, ...] | None] = {}
     refused: dict[str, str] = {}
