@@ -259,11 +259,26 @@ def test_built_in_holders_are_folded(subject: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["system:authenticated", "system:unauthenticated", "system:serviceaccounts", "system:serviceaccounts:ci"]
+    "name",
+    [
+        "system:authenticated",
+        "system:authenticated:oauth",
+        "system:unauthenticated",
+        "system:serviceaccounts",
+        "system:serviceaccounts:ci",
+    ],
 )
 def test_everybody_is_nobodys_own(name: str) -> None:
     found = answers("CK704", given([rule("", "secrets", "get")], {"kind": "Group", "name": name}))
     assert State.WARNING in {result.state for result in found}
+
+
+def test_a_binding_that_calls_itself_kubernetes_own_hides_nobody() -> None:
+    def labelled(state: dict[str, Any]) -> None:
+        state[CLUSTER_BINDINGS][-1]["metadata"]["labels"] = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+
+    found = answers("CK704", given([rule("", "secrets", "get")], DEV), labelled)
+    assert [result.answer.subject for result in found if result.state is State.WARNING] == ["Group dev"]
 
 
 @pytest.mark.parametrize(

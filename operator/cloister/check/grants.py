@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from cloister import names
 from cloister.check import certmanager
 from cloister.check.installation import operators
-from cloister.check.view import Object, View, labels, qualified
+from cloister.check.view import Object, View, qualified
 
 _RBAC = "apis/rbac.authorization.k8s.io/v1"
 CLUSTER_ROLES, CLUSTER_BINDINGS = f"{_RBAC}/clusterroles", f"{_RBAC}/clusterrolebindings"
@@ -54,12 +54,9 @@ class Grant:
             all("*" in (rule.get(part) or ()) for part in ("apiGroups", "resources", "verbs")) for rule in self.rules
         )
 
-    def gives(self, rights: Rights, kept: Iterable[str] = ()) -> bool:
-        """Whether it gives any of these rights; on names outside `kept` where it is bound to names."""
-        return any(
-            rights.given_by(rule) and not (rule.get("resourceNames") and set(rule["resourceNames"]) <= set(kept))
-            for rule in self.rules
-        )
+    def gives(self, rights: Rights) -> bool:
+        """Whether it gives any of these rights, be it on some names only."""
+        return any(rights.given_by(rule) for rule in self.rules)
 
     def where(self) -> str:
         """For people."""
@@ -90,10 +87,9 @@ def _of(binding: Object, role: Object | None, namespace: str | None, ours: Mappi
     if role is None:
         return  # a binding to what does not exist gives nothing
     kind = "RoleBinding" if namespace else "ClusterRoleBinding"
-    shipped = labels(binding).get("kubernetes.io/bootstrapping") == "rbac-defaults"
     for subject in binding.get("subjects") or ():
         name = _subject(subject, namespace)
-        trusted = "Kubernetes" if shipped or _of_kubernetes(subject) else ours.get(name, "")
+        trusted = "Kubernetes" if _of_kubernetes(subject) else ours.get(name, "")
         yield Grant(
             name,
             f"{kind} {binding['metadata']['name']}",
@@ -110,20 +106,19 @@ def _subject(subject: Object, namespace: str | None) -> str:
     return f"{subject['kind']} {subject['name']}"
 
 
-_EVERYBODY = ("system:authenticated", "system:unauthenticated", "system:anonymous")
+_EVERYBODY = ("system:authenticated", "system:unauthenticated", "system:anonymous", "system:serviceaccount")
+"""Beginnings of names: OpenShift has `system:authenticated:oauth`."""
 
 
 def _of_kubernetes(subject: Object) -> bool:
-    """The cluster's own programs; everybody is none of them, and every service account neither."""
+    """The cluster's own programs; everybody is none of them, and every service account neither.
+
+    Only the API server gives out names that begin with `system:`; labels of a binding are whatever its writer wrote.
+    """
     if subject["kind"] == "ServiceAccount":
         return bool(subject.get("namespace") == "kube-system")
     name = str(subject["name"])
-    return (
-        name.startswith("system:")
-        and name not in _EVERYBODY
-        and name != "system:serviceaccounts"
-        and not name.startswith(("system:serviceaccounts:", "system:serviceaccount:"))
-    )
+    return name.startswith("system:") and not name.startswith(_EVERYBODY)
 
 
 def _concerned(view: View) -> frozenset[str]:
