@@ -69,6 +69,8 @@ def plane(bare: ControlPlane, before: Found) -> Iterator[ControlPlane]:
     start_operator(bare, operator_kubeconfig(bare))
     report(bare, "deployment", RELEASE, NAMESPACE, {"replicas": 2, "readyReplicas": 2})
     report(bare, "deployment", "cert-manager", "cert-manager", {"replicas": 1, "readyReplicas": 1})
+    everywhere = {"desiredNumberScheduled": 1, "currentNumberScheduled": 1, "numberMisscheduled": 0, "numberReady": 1}
+    report(bare, "daemonset", "cilium", "kube-system", everywhere)
     yield bare
     stop_operator(bare)
 

@@ -105,6 +105,8 @@ FINDINGS: list[tuple[str, Change, State, str]] = [
     ("CK301", daemonset("kube-router", {"image": "x", "args": ["--run-firewall=false"]}), State.ERROR, "firewall"),
     ("CK301", within(CILIUM_CONFIG, "data", {"enable-policy": "never"}), State.ERROR, "enable-policy is never"),
     ("CK301", within(DAEMONSETS, "status", "desiredNumberScheduled", 2), State.WARNING, "1 of 2 nodes only"),
+    ("CK301", within(DAEMONSETS, "status", {}), State.ERROR, "ready on none of 0 nodes"),
+    ("CK301", within(DAEMONSETS, "status", "numberReady", 0), State.ERROR, "ready on none of 1 nodes"),
     ("CK401", put(CLASSES), State.WARNING, "no default storage class"),
     (
         "CK401",
@@ -138,6 +140,12 @@ FINDINGS: list[tuple[str, Change, State, str]] = [
     ),
     ("CK502", put(OPERATORS), State.ERROR, "no Deployment"),
     ("CK502", within(OPERATORS, "status", {}), State.ERROR, "0 of 2 pods"),
+    (
+        "CK502",
+        lambda state: state[OPERATORS][0].update(spec=state[OPERATORS][0]["spec"] | {"replicas": 0}, status={}),
+        State.ERROR,
+        "0 of 0 pods",
+    ),
     ("CK502", within(OPERATORS, "status", {"readyReplicas": 1}), State.WARNING, "1 of 2 pods"),
     ("CK502", within(OPERATORS, "metadata", "labels", "app.kubernetes.io/version", "9.0"), State.WARNING, "9.0"),
     ("CK502", lambda state: state[OPERATORS].append(state[OPERATORS][0]), State.ERROR, "several operators"),

@@ -62,7 +62,7 @@ def _operator(view: View) -> Iterator[Answer]:
     for deployment in found:
         wanted = deployment["spec"].get("replicas", 1)
         ready = deployment.get("status", {}).get("readyReplicas", 0)
-        answer = ok if ready == wanted else warning if ready else error
+        answer = error if not ready else ok if ready == wanted else warning
         yield answer(qualified(deployment), f"{ready} of {wanted} pods are ready")
         version = labels(deployment).get(VERSION_LABEL, "")
         if version == view.command:

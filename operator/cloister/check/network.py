@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from cloister.check.answer import MAY_NOT_READ, Answer, Check, error, ok, unknown, warning
+from cloister.check.answer import MAY_NOT_READ, Answer, Check, State, error, ok, unknown, warning
 from cloister.check.view import Object, View, qualified
 
 DAEMONSETS = "apis/apps/v1/daemonsets"
@@ -67,7 +67,7 @@ def _enforcement(view: View) -> Iterator[Answer]:
         if daemonset["metadata"]["name"] == plugin.daemonset
     ]
     answers = [_judged(plugin, daemonset, view) for plugin, daemonset in found]
-    if good := [answer for answer in answers if answer.state in ("ok", "warning")]:
+    if good := [answer for answer in answers if answer.state in (State.OK, State.WARNING)]:
         yield from good
     elif answers:
         yield from answers
@@ -85,6 +85,8 @@ def _judged(plugin: _Plugin, daemonset: Object, view: View) -> Answer:
         return unknown(subject, f"whether it is told not to enforce can't be read: {refusal}", MAY_NOT_READ)
     status = daemonset.get("status", {})
     ready, wanted = status.get("numberReady", 0), status.get("desiredNumberScheduled", 0)
+    if not ready:
+        return error(subject, f"enforces nothing: it is ready on none of {wanted} nodes")
     if ready < wanted:
         return warning(subject, f"enforces NetworkPolicies, and is ready on {ready} of {wanted} nodes only")
     return ok(subject, f"enforces NetworkPolicies, on {ready} nodes")
