@@ -2,13 +2,18 @@
 
 import json
 import stat
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from cloister import cli
-from cloister.journal import JournalWriter, encode, timestamp
+from cloister.journal import JournalError, JournalWriter, encode, removable_segments, timestamp
+from cloister.journal.follower import Follower
+from cloister.journal.segment import Frame, open_frame
+from cloister.journal.writer import MAX_AGE_S
 from cloister.sealing import Kind, generate, parse_public, write_secret
 
 KEY = generate(Kind.X25519)
@@ -71,6 +76,121 @@ def test_decrypt_and_tail(journal: Path, key: Path) -> None:
     assert lines[0]["record"]["content"] == "question 0"
     assert len(run("audit", "tail", journal, "--key", key, "-n", 1).splitlines()) == 1
     assert len(run("audit", "tail", journal, "--key", key, "-n", 9).splitlines()) == 4
+
+
+class Follow:
+    """`cloister audit tail -f`; at each pause the next of these happens, and after the last the person leaves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, path: Path, key: Path, *meanwhile: Callable[[], object], lines: int = 10) -> list[str]:
+        """What the records say that were printed."""
+        acts = iter(meanwhile)
+
+        def pause(_: float) -> None:
+            try:
+                act = next(acts)
+            except StopIteration:
+                raise KeyboardInterrupt from None
+            act()
+
+        self._monkeypatch.setattr("cloister.cli.audit.time.sleep", pause)
+        printed = run("audit", "tail", path, "--key", key, "-n", lines, "-f", code=130)
+        return [json.loads(line)["message"] for line in printed.splitlines()]
+
+
+@pytest.fixture
+def follow(monkeypatch: pytest.MonkeyPatch) -> Follow:
+    """The command."""
+    return Follow(monkeypatch)
+
+
+def writer_in(path: Path, identity: str = "spiffe://a/b") -> JournalWriter:
+    """A journal that nobody else writes."""
+    return JournalWriter(path, identity=identity, recipients=[KEY.public])
+
+
+def say(writer: JournalWriter, *messages: str, at: float = 0) -> None:
+    """Records that say something, one frame."""
+    alert = {"type": "alert", "code": "c", "severity": "info", "time": timestamp(at)}
+    writer.append([encode(alert | {"message": message}) for message in messages])
+
+
+def test_following_begins_with_the_first_record_of_an_empty_journal(tmp_path: Path, key: Path, follow: Follow) -> None:
+    with writer_in(tmp_path / "journal") as writer:
+        acts = (lambda: say(writer, "one"), lambda: None, lambda: say(writer, "two", "three"))
+        assert follow(tmp_path / "journal", key, *acts, lines=0) == ["one", "two", "three"]
+
+
+def test_following_goes_on_over_a_new_segment_and_over_old_ones_that_are_removed(
+    tmp_path: Path, key: Path, follow: Follow
+) -> None:
+    path = tmp_path / "journal"
+
+    def ship_and_remove() -> None:
+        for segment in path.rglob("*.sealed"):
+            segment.rename(segment.with_suffix(".shipped"))
+        for segment in removable_segments(path):
+            segment.unlink()
+        say(writer, "five")
+
+    with writer_in(path) as writer:
+        say(writer, "one", "two", "three")
+
+        def turn() -> None:
+            writer.tick(now=time.time() + 2 * MAX_AGE_S)
+            say(writer, "four")
+
+        found = follow(path, key, turn, ship_and_remove, lines=1)
+        assert list(path.rglob("*.sealed")) == []
+    assert found == ["three", "four", "five"]
+
+
+def test_the_newest_records_of_several_streams_are_so_by_time(tmp_path: Path, key: Path, follow: Follow) -> None:
+    folder = tmp_path / "copies"
+    with writer_in(folder / "1", "spiffe://a/first") as first, writer_in(folder / "2", "spiffe://a/second") as second:
+        say(first, "late", at=9)
+        say(second, "early", at=1)
+        say(second, "later", at=10)
+
+        def both() -> None:
+            say(second, "second", at=12)
+            say(first, "first", at=11)
+
+        assert follow(folder, key, both, lines=2) == ["late", "later", "first", "second"]
+
+
+def test_following_opens_nothing_twice(
+    tmp_path: Path, key: Path, follow: Follow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+
+    def counting(frame_key: bytes, header_hash: bytes, frame: Frame) -> list[bytes]:
+        opened.append(frame.seq)
+        return open_frame(frame_key, header_hash, frame)
+
+    monkeypatch.setattr("cloister.journal.reader.open_frame", counting)
+    with writer_in(tmp_path / "journal") as writer:
+        say(writer, "one", "two")
+        acts = (lambda: say(writer, "three"), lambda: None)
+        assert follow(tmp_path / "journal", key, *acts) == ["one", "two", "three"]
+    assert opened == [0, 2]
+
+
+def test_a_segment_that_changes_its_name_while_it_is_read_is_read_by_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal"
+    with writer_in(path) as writer:
+        say(writer, "one")
+    listed = [list(path.rglob("*.sealed")), list(path.rglob("*.sealed"))]
+    listed[0] = [segment.with_suffix(".open") for segment in listed[0]]
+    monkeypatch.setattr("cloister.journal.follower.segment_paths", lambda _: listed.pop(0))
+    assert [line.seq for line in Follower(path, [KEY]).read()] == [0]
+    listed[:] = [[path / "gone.open"]] * 9
+    with pytest.raises(JournalError, match=r"gone\.open: goes away"):
+        Follower(path, [KEY]).read()
 
 
 @pytest.mark.parametrize(

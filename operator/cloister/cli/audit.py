@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ from cloister.cli.errors import UserError, show
 from cloister.cli.output import console, table
 from cloister.cli.usage import COLUMNS, DIMENSIONS, usage
 from cloister.journal import JournalError
+from cloister.journal.follower import Follower
 from cloister.journal.reader import read_journal
 from cloister.journal.records import Line
 from cloister.journal.verify import Report, anchors_in, verify
@@ -65,19 +66,15 @@ def tail(
     lines: Annotated[int, typer.Option("-n", min=0, help="How many of the last records.")] = 10,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for more.")] = False,
 ) -> None:
-    """Print the newest records."""
+    """Print the newest records, of all streams by time."""
     with _friendly():
-        shown = 0
-        while True:
-            found = list(read_journal(_existing([path]), _keys(key)))
-            fresh = found[-lines:] if not shown and lines else found[shown:]
-            for line in fresh if shown or lines else []:
-                sys.stdout.write(json.dumps(_record(line), ensure_ascii=False) + "\n")
-            shown = max(len(found), 1)
-            if not follow:
-                return
+        _existing([path])
+        follower = Follower(path, _keys(key))
+        _write(follower.read(lines))
+        while follow:
             sys.stdout.flush()
             time.sleep(FOLLOW_SECONDS)
+            _write(follower.read())
 
 
 @app.command()
@@ -155,6 +152,12 @@ def _matches(record: dict[str, Any], kind: str | None, since: str | None, until:
         and (until is None or record["time"] < until)
         and (text is None or text in record.get("content", ""))
     )
+
+
+def _write(lines: Iterable[Line]) -> None:
+    """As JSON Lines."""
+    for line in lines:
+        sys.stdout.write(json.dumps(_record(line), ensure_ascii=False) + "\n")
 
 
 def _record(line: Line) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Reading journals: which files are segments, and their lines, opened with the keys of those who may."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cloister.journal.errors import JournalError
@@ -35,8 +36,11 @@ def first_state(header: Header, keys: Sequence[SecretKey]) -> bytes | None:
     return None
 
 
-def read_lines(path: Path, keys: Sequence[SecretKey]) -> Iterator[Line]:
-    """The lines of one segment, as far as it is whole. JournalError where the keys don't open it, or it is damaged."""
+def read_lines(path: Path, keys: Sequence[SecretKey], since: int = 0) -> Iterator[Line]:
+    """The lines of one segment from number `since` on, as far as it is whole; frames before it are not opened.
+
+    JournalError where the keys don't open it, or it is damaged.
+    """
     with path.open("rb") as file:
         reader = SegmentReader(file, path.stat().st_size)
         state = first_state(reader.header, keys)
@@ -47,22 +51,33 @@ def read_lines(path: Path, keys: Sequence[SecretKey]) -> Iterator[Line]:
             if frame.kind is FrameKind.CUT:
                 return
             key, state = ratchet(state)
-            yield from map(parse_line, open_frame(key, reader.header_hash, frame))
+            if frame.kind is FrameKind.RECORDS and frame.seq + frame.count <= since:
+                continue
+            lines = map(parse_line, open_frame(key, reader.header_hash, frame))
+            yield from (line for line in lines if line.seq >= since)
 
 
 def read_journal(paths: Iterable[Path], keys: Sequence[SecretKey]) -> Iterator[Line]:
     """The lines of every segment, stream by stream, each in its order."""
-    for path in sorted(segment_paths(paths), key=_place):
-        try:
+    for path, _ in segments(segment_paths(paths)):
+        with naming(path):
             yield from read_lines(path, keys)
-        except JournalError as error:
-            raise JournalError(f"{path}: {error}") from None
 
 
-def _place(path: Path) -> tuple[str, int]:
+def segments(paths: Iterable[Path]) -> list[tuple[Path, Header]]:
+    """Segments with their headers, stream by stream, each in its order."""
+    return sorted(((path, _header(path)) for path in paths), key=lambda found: (found[1].origin, found[1].number))
+
+
+def _header(path: Path) -> Header:
+    with naming(path), path.open("rb") as file:
+        return SegmentReader(file, path.stat().st_size).header
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """A JournalError says in which file."""
     try:
-        with path.open("rb") as file:
-            header = SegmentReader(file, path.stat().st_size).header
+        yield
     except JournalError as error:
         raise JournalError(f"{path}: {error}") from None
-    return header.origin, header.number
