@@ -158,6 +158,8 @@ def test_parquet_is_read_as_usual(chain: Chain, put: Any, shy: Any) -> None:
     assert found["mail"].unique().to_pylist() == ["*" * len(MAIL)]
     assert found["card"].unique().to_pylist() == [9999999999999999]
     assert found["n"] == table["n"]
+    outcome = chain.auditors[DATA].outcome(answer["ResponseMetadata"]["HTTPHeaders"]["x-amz-request-id"])
+    assert outcome["masked"] == {"email": 1000, "card": 1000}
     head = shy.head_object(Bucket=str(DATA), Key=key)
     assert head["ContentLength"] == len(answer["Body"])
     assert got(shy, key, Range="bytes=-8")["Body"] == answer["Body"][-8:]

@@ -5,6 +5,7 @@ import io
 import json
 import math
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -351,6 +352,20 @@ def test_a_card_kept_as_a_fraction() -> None:
 def test_cards_stay_where_they_are_not_among_the_kinds() -> None:
     found = pa.table({"a": [4111111111111111.0], "b": [[4111111111111111.0]], "c": [Decimal(4111111111111111)]})
     assert pq.read_table(io.BytesIO(through(found, kinds=ALL - {Kind.CARD}))) == found
+
+
+def test_each_value_counts_as_often_as_it_is_there() -> None:
+    source = io.BytesIO()
+    pq.write_table(table(), source)
+    found = mask_parquet(source, io.BytesIO(), ALL)
+    assert found == {"email": 1 + 1 + 1 + 2 + 1, "card": 1}
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_file() -> None:
+    source = io.BytesIO()
+    pq.write_table(table(), source)
+    with Path("/dev/full").open("r+b", buffering=0) as full, pytest.raises(OSError, match="space"):
+        mask_parquet(source, full, ALL)
 
 
 def test_a_copy_that_would_be_smaller_is_not() -> None:

@@ -8,6 +8,7 @@ could be told from any other, and stays.
 
 import io
 import struct
+from collections import Counter
 from decimal import Decimal
 from typing import Any, BinaryIO
 
@@ -25,13 +26,17 @@ _SMALLEST_CARD, _TOO_LARGE = 10**12, 10**19
 _FOOTER = struct.Struct("<I4s")
 
 
-def mask_parquet(source: BinaryIO, target: BinaryIO, kinds: frozenset[Kind]) -> None:
-    """Write `source`, masked, to `target`. Unmaskable: not Parquet, encrypted, or with columns that can't be masked.
+def mask_parquet(source: BinaryIO, target: BinaryIO, kinds: frozenset[Kind]) -> Counter[str]:
+    """Write `source`, masked, to `target`; returns how many values were masked, by kind.
+
+    Unmaskable: not Parquet, encrypted, or with columns that can't be masked. OSError: it can't be written, or read.
 
     The copy is as large as the object, if it would be smaller: then what lists say of its size is true for both.
     """
-    _write(source, target, kinds)
+    masking = _Masking(kinds)
+    masking.write(source, target)
     _pad(target, source.seek(0, io.SEEK_END))
+    return masking.found
 
 
 def _pad(target: BinaryIO, size: int) -> None:
@@ -49,87 +54,96 @@ def _pad(target: BinaryIO, size: int) -> None:
     target.write(footer)
 
 
-def _write(source: BinaryIO, target: BinaryIO, kinds: frozenset[Kind]) -> None:
-    try:
-        # Column by column in small reads: a row group may be larger than the memory that there is.
-        file = pq.ParquetFile(source, pre_buffer=False, buffer_size=1 << 18)
-        # What describes the columns may quote their values (pandas keeps an index there): it does not go along.
-        schema = file.schema_arrow.remove_metadata()
-        if find(str(schema).encode(), kinds):
-            raise Unmaskable("a name of its columns holds a value")
-        with pq.ParquetWriter(target, schema, compression="zstd") as writer:
-            for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
-                columns = [_array(column, kinds) for column in batch.columns]
-                writer.write_table(pa.Table.from_arrays(columns, schema=schema))
-    except (pa.ArrowException, OSError, EOFError) as error:
-        raise Unmaskable(f"it can't be read as Parquet: {error}"[:300]) from None
+class _Masking:
+    """Of one file."""
 
+    def __init__(self, kinds: frozenset[Kind]) -> None:
+        self._kinds = kinds
+        self.found: Counter[str] = Counter()
 
-def _array(array: Any, kinds: frozenset[Kind]) -> Any:
-    """The same array with other values; whatever its type is, none is passed that is not known."""
-    kind = array.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return _texts(array, kinds)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return _numbers(array, kinds)
-    if pa.types.is_struct(kind):
-        fields = [_array(array.field(number), kinds) for number in range(kind.num_fields)]
-        return pa.StructArray.from_arrays(fields, fields=list(kind), mask=array.is_null())
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind):
-        # By way of Python values: offsets of slices and nulls are arrow's own affair.
-        return pa.array(_nested(array.to_pylist(), kinds), type=kind)
-    if pa.types.is_dictionary(kind):
-        return pa.DictionaryArray.from_arrays(array.indices, _array(array.dictionary, kinds)).cast(kind)
-    if any(check(kind) for check in _PLAIN):
-        return array
-    raise Unmaskable(f"a column of type {kind} can't be masked")
+    def write(self, source: BinaryIO, target: BinaryIO) -> None:
+        """All but the room that is left."""
+        try:
+            # Column by column in small reads: a row group may be larger than the memory that there is.
+            file = pq.ParquetFile(source, pre_buffer=False, buffer_size=1 << 18)
+            # What describes the columns may quote their values (pandas keeps an index there): it does not go along.
+            schema = file.schema_arrow.remove_metadata()
+            if find(str(schema).encode(), self._kinds):
+                raise Unmaskable("a name of its columns holds a value")
+            with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+                for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
+                    columns = [self._array(column) for column in batch.columns]
+                    writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+        except (pa.ArrowException, OSError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise  # the system's own, as when a disk is full
+            raise Unmaskable(f"it can't be read as Parquet: {error}"[:300]) from None
+
+    def _array(self, array: Any) -> Any:
+        """The same array with other values; whatever its type is, none is passed that is not known."""
+        kind = array.type
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return self._texts(array)
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            return self._numbers(array)
+        if pa.types.is_struct(kind):
+            fields = [self._array(array.field(number)) for number in range(kind.num_fields)]
+            return pa.StructArray.from_arrays(fields, fields=list(kind), mask=array.is_null())
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind):
+            # By way of Python values: offsets of slices and nulls are arrow's own affair.
+            return pa.array(self._nested(array.to_pylist()), type=kind)
+        if pa.types.is_dictionary(kind):
+            return self._array(array.dictionary_decode()).dictionary_encode().cast(kind)
+        if any(check(kind) for check in _PLAIN):
+            return array
+        raise Unmaskable(f"a column of type {kind} can't be masked")
+
+    def _texts(self, array: Any) -> Any:
+        # Columns of text repeat themselves: each value is looked at once.
+        values = array.to_pylist()
+        known = {value: value and self._text(value, times) for value, times in Counter(values).items()}
+        return pa.array([known[value] for value in values], type=array.type)
+
+    def _text(self, value: str, times: int = 1) -> str:
+        data, found = value.encode(), Counter[str]()
+        masked = mask_block(data, 0, len(data), Format.TEXT, self._kinds, found)
+        for kind, number in found.items():
+            self.found[kind] += number * times
+        return masked.decode()
+
+    def _numbers(self, array: Any) -> Any:
+        # Narrower ones have no room for a card. pandas keeps whole numbers with gaps as doubles, databases as decimals.
+        if Kind.CARD not in self._kinds or array.type.bit_width < 64:
+            return array
+        return pa.array(map(self._number, array.to_pylist()), type=array.type)
+
+    def _number(self, value: Any) -> Any:
+        """Another value of the same type, where this one is a card."""
+        if value is None or not _SMALLEST_CARD <= value < _TOO_LARGE or value != int(value):
+            return value
+        text = str(int(value))
+        if not CHECKS[Kind.CARD](text.encode()):
+            return value
+        self.found[Kind.CARD.value] += 1
+        return type(value)("9" * min(len(text), 18))
+
+    def _nested(self, value: Any) -> Any:
+        match value:
+            case str():
+                return self._text(value)
+            case bool():
+                return value
+            case int() | float() | Decimal():
+                return self._number(value) if Kind.CARD in self._kinds else value
+            case list():
+                return [self._nested(item) for item in value]
+            case tuple():
+                return tuple(self._nested(item) for item in value)
+            case dict():
+                return {key: self._nested(item) for key, item in value.items()}
+            case bytes():
+                raise Unmaskable("a column of bytes can't be masked")
+        return value
 
 
 _PLAIN = (pa.types.is_null, pa.types.is_boolean, pa.types.is_temporal)
-
-
-def _texts(array: Any, kinds: frozenset[Kind]) -> Any:
-    # Columns of text repeat themselves: each value is looked at once.
-    known: dict[str | None, str | None] = {}
-    for value in array.unique().to_pylist():
-        known[value] = value if value is None else _text(value, kinds)
-    return pa.array([known[value] for value in array.to_pylist()], type=array.type)
-
-
-def _text(value: str, kinds: frozenset[Kind]) -> str:
-    data = value.encode()
-    return mask_block(data, 0, len(data), Format.TEXT, kinds).decode()
-
-
-def _numbers(array: Any, kinds: frozenset[Kind]) -> Any:
-    # Narrower ones have no room for a card: pandas keeps a column of them with gaps as doubles, databases as decimals.
-    if Kind.CARD not in kinds or array.type.bit_width < 64:
-        return array
-    return pa.array([_number(value) for value in array.to_pylist()], type=array.type)
-
-
-def _number(value: Any) -> Any:
-    """Another value of the same type, where this one is a card."""
-    if value is None or not _SMALLEST_CARD <= value < _TOO_LARGE or value != int(value):
-        return value
-    text = str(int(value))
-    return type(value)("9" * min(len(text), 18)) if CHECKS[Kind.CARD](text.encode()) else value
-
-
-def _nested(value: Any, kinds: frozenset[Kind]) -> Any:
-    match value:
-        case str():
-            return _text(value, kinds)
-        case bool():
-            return value
-        case int() | float() | Decimal():
-            return _number(value) if Kind.CARD in kinds else value
-        case list():
-            return [_nested(item, kinds) for item in value]
-        case tuple():
-            return tuple(_nested(item, kinds) for item in value)
-        case dict():
-            return {key: _nested(item, kinds) for key, item in value.items()}
-        case bytes():
-            raise Unmaskable("a column of bytes can't be masked")
-    return value

@@ -40,6 +40,11 @@ def invalid(message: str, code: str = "InvalidArgument") -> Refusal:
     return refusal(400, code, message)
 
 
+def slow_down(message: str, seconds: int) -> Refusal:
+    """503 in the words after which clients ask again by themselves; those that heed it, after as many seconds."""
+    return Refusal(503, message, kind=_KIND, code="SlowDown", headers=(("retry-after", str(seconds)),))
+
+
 def no_such_key() -> Refusal:
     """404, as for any object that is not there."""
     return refusal(404, "NoSuchKey", "The specified key does not exist.")

@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from xml.sax.saxutils import unescape
 
@@ -17,7 +17,7 @@ from cloister.auditor.http.streamed import StreamedDownstream
 from cloister.auditor.http.upstream import Pool, UpstreamError
 from cloister.auditor.s3 import wire
 from cloister.auditor.s3.copies import Copies
-from cloister.auditor.s3.errors import denied, no_such_key, refusal
+from cloister.auditor.s3.errors import denied, no_such_key, refusal, slow_down
 from cloister.auditor.s3.queries import Query
 from cloister.auditor.s3.trail import Trail
 from cloister.masking import BLOCK, Format, Kind, Masker, Unmaskable, around, format_of
@@ -105,7 +105,7 @@ class MaskedReads:
         try:
             found = await connection.send(_ranged(query, first, min(last, wanted.size)), b"")
             if found.status not in (200, 206) or found.header(b"etag") != wanted.head.header(b"etag"):
-                raise refusal(503, "SlowDown", "The object has just changed: ask again.")
+                raise slow_down("The object has just changed: ask again.", 1)
             ended = False
             while not ended and left:
                 data, ended = await connection.read()
@@ -164,18 +164,19 @@ class MaskedReads:
                 if held:
                     await self._send(trail, wanted, held, reply)
                 held = data
+            trail.found = file.found
         if not reply.begun:
             self._begin(trail, wanted, reply)
         trail.moved += len(held)
         await trail.end(206 if wanted.partial else 200)
         reply.end(held)
 
-    async def _fetched(self, query: Query, head: Head, size: int) -> AsyncIterator[bytes]:
+    async def _fetched(self, query: Query, head: Head, size: int) -> AsyncGenerator[bytes, None]:
         connection = await self._pool.acquire()
         try:
             found = await connection.send(_ranged(query, 0, size), b"")
             if found.status not in (200, 206) or found.header(b"etag") != head.header(b"etag"):
-                raise refusal(503, "SlowDown", "The object has just changed: ask again.")
+                raise slow_down("The object has just changed: ask again.", 1)
             ended = False
             while not ended:
                 data, ended = await connection.read()

@@ -231,7 +231,8 @@ class Service:
             found = unrecorded
         self._means.stats.refusals[found.code] += 1
         self._means.stats.requests[trail.query.name if trail.query else "", found.status] += 1
-        headers = [*XML, (b"x-amz-request-id", trail.id.encode())]
+        more = [(name.encode(), value.encode()) for name, value in found.headers]
+        headers = [*XML, (b"x-amz-request-id", trail.id.encode()), *more]
         reply.answer(found.status, headers, b"" if request.method == "HEAD" else document(found, trail.id))
 
     def _count(self, query: Query, status: int, sent: int) -> None:
