@@ -177,6 +177,15 @@ def test_documents_of_another_form(body: bytes) -> None:
         documents.deletion(body)
 
 
+def test_a_document_has_only_so_many_elements() -> None:
+    def document(quiets: int) -> bytes:
+        return b"<Delete><Object><Key>a</Key></Object>" + b"<Quiet>true</Quiet>" * quiets + b"</Delete>"
+
+    assert documents.deletion(document(documents.MAX_NODES - 3)).quiet
+    with pytest.raises(Refusal, match="not what"):
+        documents.deletion(document(documents.MAX_NODES - 2))
+
+
 def test_a_writer_of_new_objects_says_neither_conditions_nor_a_time() -> None:
     """Retention counts from the time that the store gave an object."""
     headers = [(b"if-match", b"x"), (b"x-amz-meta-mtime", b"1000000000"), (b"x-amz-meta-colour", b"red")]

@@ -160,9 +160,12 @@ class Downstream(asyncio.Protocol):
         return self._request is not None and self.task is None
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """A whole reply."""
-        length = [] if status in (204, 304) else [(b"content-length", b"%d" % len(body))]
-        head = head_bytes(status, [*headers, *length])
+        """A whole reply. With some statuses it has no body (RFC 9112, section 6.3): one that was written would be read
+        as the next reply."""
+        if status in (204, 304):
+            head, body = head_bytes(status, headers), b""
+        else:
+            head = head_bytes(status, [*headers, (b"content-length", b"%d" % len(body))])
         self._head, self._replied = b"", True
         self._write(head + body)
 

@@ -14,6 +14,8 @@ MAX_BYTES = 4 << 20
 MAX_KEYS = 1000
 MAX_PARTS = 10_000
 MAX_DEPTH = 4
+MAX_NODES = 100_000
+"""More than 10,000 parts with their checksums; many small ones take the time that others wait."""
 _HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _ETAG = re.compile(r'"?[A-Za-z0-9+/=_-]{1,128}"?')
@@ -118,10 +120,13 @@ def _parsed(body: bytes, root: str) -> _Node:
         raise invalid(f"The document is larger than {MAX_BYTES} bytes.", "MaxMessageLengthExceeded")
     top = _Node("")
     stack = [top]
+    nodes = 0
 
     def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal nodes
+        nodes += 1
         plain = name.removeprefix(f"{_NAMESPACE} ")
-        if attributes or len(stack) > MAX_DEPTH or " " in plain:
+        if attributes or len(stack) > MAX_DEPTH or nodes > MAX_NODES or " " in plain:
             raise _malformed()
         node = _Node(plain)
         stack[-1].children.append(node)

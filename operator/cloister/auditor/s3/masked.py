@@ -64,7 +64,10 @@ class MaskedReads:
             raise UpstreamError("it told no size")
         form = format_of(query.key, await self._bytes(query, 0, min(size, SNIFFED)))
         etag = self.etag(head.header(b"etag") or b"", kinds)
-        _check_conditions(query, etag)
+        if _unchanged(query, etag):
+            await trail.end(304)
+            reply.answer(304, _described(trail, head, etag), b"")
+            return
         try:
             if form is Format.PARQUET:
                 await self._copy(trail, query, head, size, etag, wanted, reply)
@@ -236,12 +239,12 @@ def _part(query: Query, head: Head, size: int, etag: bytes) -> Wanted:
     return Wanted(query, head, size, start, stop, etag)
 
 
-def _check_conditions(query: Query, etag: bytes) -> None:
-    """RFC 9110, section 13.1, for the masked form."""
+def _unchanged(query: Query, etag: bytes) -> bool:
+    """Whether the caller has the masked form already; a Refusal if it wants another (RFC 9110, section 13.1)."""
     if (match := query.header(b"if-match")) and not _named(match, etag):
         raise refusal(412, "PreconditionFailed", "The object is another by now.")
-    if (none := query.header(b"if-none-match")) and _named(none, etag):
-        raise refusal(304, "NotModified", "The object has not changed.")
+    none = query.header(b"if-none-match")
+    return none is not None and _named(none, etag)
 
 
 def _named(condition: bytes, etag: bytes) -> bool:
@@ -255,13 +258,17 @@ def _ranged(query: Query, start: int, stop: int) -> bytes:
 
 
 def _headers(trail: Trail, wanted: Wanted) -> Headers:
+    described = _described(trail, wanted.head, wanted.etag)
+    if wanted.partial:
+        described.append((b"content-range", b"bytes %d-%d/%d" % (wanted.start, wanted.stop - 1, wanted.size)))
+    return described
+
+
+def _described(trail: Trail, head: Head, etag: bytes) -> Headers:
     """Of the object, without any digest of what is masked."""
     kept = [
         (name, value)
-        for name, value in wire.back(wanted.head, trail.id)
+        for name, value in wire.back(head, trail.id)
         if name not in _REPLACED and not name.startswith(b"x-amz-checksum-")
     ]
-    kept += [(b"etag", wanted.etag), (b"accept-ranges", b"bytes")]
-    if wanted.partial:
-        kept.append((b"content-range", b"bytes %d-%d/%d" % (wanted.start, wanted.stop - 1, wanted.size)))
-    return kept
+    return [*kept, (b"etag", etag), (b"accept-ranges", b"bytes")]

@@ -52,17 +52,19 @@ class Service:
         """Answers a request."""
         trail = Trail(self._means.recorder, request)
         try:
-            trail.peer = self._means.caller or request.header(_PEER)
-            if not trail.peer:
-                raise denied("The gate named no machine.")
+            trail.peer = peer = self._peer(request)
             trail.query = query = parse(request)
-            permission = self._means.rights.permission(trail.peer, query)
+            permission = self._means.rights.permission(peer, query)
             await self._answer(_Exchange(trail, request, query, permission, body, reply))
         except UpstreamError as error:
             failed = refusal(502, "InternalError", f"The store failed: {error}.")
             await self._refuse(trail, request, failed, body, reply)
         except Refusal as found:
             await self._refuse(trail, request, found, body, reply)
+        except Exception:  # noqa: BLE001 - by whatever fault, what was let through gets an end on record
+            _log.exception("a query failed by a fault of this program", exchange=trail.id)
+            failed = refusal(500, "InternalError", "The store's auditor failed. Its log says why.")
+            await self._refuse(trail, request, failed, body, reply)
         except asyncio.CancelledError:
             self._means.stats.cancelled += 1
             trail.leave()
@@ -73,6 +75,12 @@ class Service:
         trail = Trail(self._means.recorder, request)
         trail.peer = self._means.caller or request.header(_PEER)
         await self._refuse(trail, request, refusal, None, reply)
+
+    def _peer(self, request: Request) -> str:
+        peer = self._means.caller or request.header(_PEER)
+        if not peer:
+            raise denied("The gate named no machine.")
+        return peer
 
     async def _answer(self, exchange: "_Exchange") -> None:
         query, permission = exchange.query, exchange.permission
