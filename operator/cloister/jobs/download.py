@@ -6,13 +6,13 @@ of an object are never put together. Whether the whole is what was declared, its
 
 import http.client
 import re
-import socket
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from http import HTTPStatus
 
 from cloister.jobs.errors import FetchError
+from cloister.jobs.unixhttp import UnixConnection
 
 PIECE = 1 << 20
 ATTEMPTS = 8
@@ -30,19 +30,6 @@ _TRANSIENT = {
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
 Pause = Callable[[float], None]
-
-
-class _GateConnection(http.client.HTTPConnection):
-    """HTTP over the gate's unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("gate", timeout=_TIMEOUT_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 class _BrokenError(Exception):
@@ -78,7 +65,7 @@ class _Transfer:
 
     def run(self) -> Iterator[bytes]:
         """One request: whatever it brings beyond the position."""
-        connection = _GateConnection(self._gate)
+        connection = UnixConnection(self._gate, "gate", timeout=_TIMEOUT_SECONDS)
         try:
             connection.request("GET", self._path, headers=self._headers())
             with closing(connection.getresponse()) as response:  # the connection does not always close it

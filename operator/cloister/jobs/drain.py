@@ -6,28 +6,17 @@ the gate can't be asked at the end, callers find out by themselves; at the start
 """
 
 import http.client
-import socket
 import sys
 
 from cloister import sidecar
+from cloister.jobs.unixhttp import UnixConnection
 
 _SECONDS = 5
 
 
-class _Gate(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("gate", timeout=_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_SECONDS)
-        self.sock.connect(self._path)
-
-
 def drain(path: str = sidecar.DRAIN_SOCKET, *, over: bool = False) -> None:
     """Asks the gate on this socket. OSError, or an HTTPException, where it does not do it."""
-    connection = _Gate(path)
+    connection = UnixConnection(path, "gate", timeout=_SECONDS)
     try:
         connection.request("POST", "/serve" if over else "/drain")
         if (status := connection.getresponse().status) != http.HTTPStatus.OK:

@@ -22,16 +22,15 @@ class Bucket:
     def remove_expired(self, keys: Keyring, seconds: int) -> None:
         """Remove every object that was written this long ago. Its time is the server's own: auditors pass on none of
         a client's where objects are only ever added."""
-        for key in keys.keys:
-            remote = f"{keyring.remote(key.id)}:"
-            self._rclone.call("operations/delete", fs=remote, _filter=_OBJECTS | {"MinAge": f"{seconds}s"})
-        self._rclone.forget_everything()
+        try:
+            self._rclone.delete((keyring.remote(key.id) for key in keys.keys), _OBJECTS | {"MinAge": f"{seconds}s"})
+        finally:
+            self._rclone.forget_everything()
 
     def emptied(self, old: int) -> bool:
         """Whether nothing lies under an old key. Then its mark goes too, so that the keyring need not open it."""
-        remote = f"{keyring.remote(old)}:"
-        if self._rclone.call("operations/size", fs=remote, _filter=_OBJECTS)["count"]:
+        remote = keyring.remote(old)
+        if self._rclone.count(remote, _OBJECTS):
             return False
-        marks = {"FilterRule": [f"+ {TEMPORARY}*", "- *"]}
-        self._rclone.call("operations/delete", fs=remote, _filter=marks)
+        self._rclone.delete([remote], {"FilterRule": [f"+ {TEMPORARY}*", "- *"]})
         return True

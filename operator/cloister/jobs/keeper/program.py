@@ -3,6 +3,8 @@
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
@@ -18,6 +20,7 @@ from cloister.sidecar import RCLONE_CONF, Keeper, KeeperReport
 _LOOK_SECONDS = 1.0
 """How often it looks whether the keyring has changed; the kubelet takes up to two minutes to bring a change."""
 _RETRY_SECONDS = 5.0
+_FAILED_SECONDS = 60.0
 _BUCKET_SECONDS = 3600.0
 """How often it looks whether an old key's objects are gone from a backend: each look lists all of them."""
 _RETENTION_SECONDS = 3600.0
@@ -62,16 +65,23 @@ class Program:
             self._configure(keys)
             if self._rclone.serves() != [keyring.served(keys)]:
                 return False
-            if self._every("leftovers", _LEFTOVER_SECONDS):
-                remove_leftovers(self._rclone, keys, _LEFTOVER_AGE)
-            self._retain(keys)
-            self._fault = ""
-            return self._rotate(keys)
+            with self._every("leftovers", _LEFTOVER_SECONDS) as due:
+                if due:
+                    remove_leftovers(self._rclone, keys, _LEFTOVER_AGE)
+            with self._every("retention", _RETENTION_SECONDS) as due:
+                if due:
+                    self._retain(keys)
+            reported = False
+            if keys.old:
+                with self._every("rotation", _BUCKET_SECONDS if self._bucket else _RETRY_SECONDS) as due:
+                    reported = due and self._rotate(keys)
         except (OSError, KeyringError, RcloneError) as error:
             if str(error) != self._fault:
                 self._fault = str(error)
                 log.warning("will be tried again", why=self._fault)
             return False
+        self._fault = ""
+        return reported
 
     def _configure(self, keys: Keyring) -> None:
         """Have rclone serve what the keyring says; never a part of what is there as if it were all."""
@@ -90,7 +100,7 @@ class Program:
             self._rclone.quit()
 
     def _retain(self, keys: Keyring) -> None:
-        if self._config.retention_seconds is None or not self._every("retention", _RETENTION_SECONDS):
+        if self._config.retention_seconds is None:
             return
         if self._bucket:
             self._bucket.remove_expired(keys, self._config.retention_seconds)
@@ -103,8 +113,6 @@ class Program:
     def _rotate(self, keys: Keyring) -> bool:
         """Move everything under the current key, where it can be moved. Report once, when under some old key nothing
         is left."""
-        if not keys.old or not self._every("rotation", _BUCKET_SECONDS if self._bucket else _RETRY_SECONDS):
-            return False
         emptied = tuple(sorted(old for old in keys.old if self._emptied(old, keys.current)))
         report = KeeperReport(store=self._config.store, current=keys.current, emptied=emptied).model_dump_json()
         if not emptied or (self._reported.exists() and self._reported.read_text() == report):
@@ -117,9 +125,14 @@ class Program:
     def _emptied(self, old: int, current: int) -> bool:
         return self._bucket.emptied(old) if self._bucket else self._rotation.run(old, current)
 
-    def _every(self, what: str, seconds: float) -> bool:
+    @contextmanager
+    def _every(self, what: str, seconds: float) -> Iterator[bool]:
+        """Whether it is due. Once it has succeeded it is not for so many seconds; a failure is tried again soon, and
+        what comes after it has its turn meanwhile."""
         now = time.monotonic()
         if now < self._due.get(what, now):
-            return False
-        self._due[what] = now + seconds
-        return True
+            yield False
+            return
+        self._due[what] = now + min(seconds, _FAILED_SECONDS)
+        yield True
+        self._due[what] = time.monotonic() + seconds

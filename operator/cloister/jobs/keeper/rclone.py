@@ -2,9 +2,14 @@
 
 import http.client
 import json
-import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from cloister.jobs.unixhttp import UnixConnection
+
+_SECONDS = 30.0
+"""How long rclone may take for what needs no time, before it counts as away."""
 
 
 class RcloneError(Exception):
@@ -12,17 +17,7 @@ class RcloneError(Exception):
 
 
 class RcloneAwayError(RcloneError):
-    """rclone does not run, or ended before it answered."""
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("rclone")  # no timeout: to copy a large object takes long
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.connect(self._path)
+    """rclone does not run, ended before it answered, or hangs."""
 
 
 class Rclone:
@@ -31,14 +26,14 @@ class Rclone:
     def __init__(self, control: Path) -> None:
         self._control = str(control)
 
-    def call(self, method: str, /, **parameters: Any) -> dict[str, Any]:
-        """Run one command, and wait for its end.
+    def call(self, method: str, /, *, long: bool = False, **parameters: Any) -> dict[str, Any]:
+        """Run one command, and wait for its end; `long`: however long it takes.
 
         Raises:
             RcloneError: It did not succeed.
             RcloneAwayError: Nothing is known of its end.
         """
-        connection = _Connection(self._control)
+        connection = UnixConnection(self._control, "rclone", timeout=None if long else _SECONDS)
         try:
             connection.request("POST", f"/{method}", json.dumps(parameters), {"Content-Type": "application/json"})
             answer = connection.getresponse()
@@ -78,9 +73,24 @@ class Rclone:
     def copy(self, source: str, name: str, target: str, new_name: str) -> None:
         """Copy an object from one remote to another. rclone reads back what it wrote (its crypt remote)."""
         self.call(
-            "operations/copyfile",
+            "operations/copyfile", long=True,
             srcFs=f"{source}:", srcRemote=name, dstFs=f"{target}:", dstRemote=new_name,
         )  # fmt: skip
+
+    def delete(self, remotes: Iterable[str], rules: dict[str, Any]) -> None:
+        """Delete from each remote what the filter's rules name. A failure is raised when every remote had its turn."""
+        failed: RcloneError | None = None
+        for remote in remotes:
+            try:
+                self.call("operations/delete", long=True, fs=f"{remote}:", _filter=rules)
+            except RcloneError as error:
+                failed = failed or error
+        if failed:
+            raise failed
+
+    def count(self, remote: str, rules: dict[str, Any]) -> int:
+        """How many objects of a remote the filter's rules name."""
+        return int(self.call("operations/size", long=True, fs=f"{remote}:", _filter=rules)["count"])
 
     def read_directory(self, directory: str) -> None:
         """See to it that the server knows what is in a directory, without looking."""

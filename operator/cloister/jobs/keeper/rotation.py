@@ -146,5 +146,4 @@ def unknown_keys(volume: Path, keys: keyring.Keyring) -> list[int]:
 def remove_leftovers(rclone: Rclone, keys: keyring.Keyring, age: str) -> None:
     """Remove copies and uploads that nobody finished, once they are that old (rclone's notation)."""
     rules = {"FilterRule": [f"- {BACKEND_MARK}", f"+ {TEMPORARY}*", "- *"], "MinAge": age}
-    for key in keys.keys:
-        rclone.call("operations/delete", fs=f"{keyring.remote(key.id)}:", _filter=rules)
+    rclone.delete((keyring.remote(key.id) for key in keys.keys), rules)
