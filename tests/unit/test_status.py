@@ -13,6 +13,7 @@ from cloister import names
 from cloister.controller import conditions, events, status
 from cloister.controller.holds import hold, prunable
 from cloister.controller.outcome import IN_FORCE, Obstacle, Outcome, Repair, Result, State
+from cloister.controller.proof import Standing
 from cloister.controller.status import View
 from cloister.controls import CONTROLS, Family
 from cloister.crd import schema
@@ -74,21 +75,32 @@ class Scene:
         return found
 
 
-def test_all_is_well_and_still_nothing_unproved_is_true() -> None:
+def test_a_deployment_is_ready_when_all_is_proved_and_not_before() -> None:
     scene = Scene()
-    for kind in (
-        "ZonesIsolated",
-        "IdentityIssued",
-        "AccessMinimal",
-        "StorageSeparated",
-        "AuditRecording",
-        "WorkloadsReady",
-    ):
-        assert scene.condition(kind)[0] == "True"
-    for kind in ("IsolationProven", "EncryptedAtRest", "Ready"):
-        assert scene.condition(kind)[0] == "Unknown"
+    for family in set(Family) - {Family.ISOLATION_PROVEN, Family.READY}:
+        assert scene.condition(family)[0] == "True", family
+    for family in (Family.ISOLATION_PROVEN, Family.READY):
+        assert scene.condition(family)[0] == "Unknown"
     assert scene.condition("Reconciling")[0] == "False"
     assert scene.condition("Stalled")[0] == "False"
+    scene.outcome.standing = Standing("True", "Proven", "tried")
+    assert scene.condition("Ready") == ("True", "InForce")
+    assert scene.status()["phase"] == "Ready"
+
+
+def test_encryption_is_vouched_for_by_stores_that_serve_alone() -> None:
+    scene = Scene()
+    assert scene.condition("EncryptedAtRest") == ("True", "Encrypted")
+    store = scene.live[scene.find("StatefulSet", "checkpoints")]
+    store["status"] = {"readyReplicas": 0}
+    assert scene.condition("EncryptedAtRest") == ("Unknown", "NoReport")
+    scene.outcome.keyrings = False
+    assert scene.condition("EncryptedAtRest") == ("False", "KeysFirst")
+
+
+def unknown(**spec: Any) -> set[str]:
+    """Controls of which nothing is known although all is well."""
+    return {one["id"] for one in Scene(**spec).status()["controls"] if one["status"] == "Unknown"}
 
 
 def test_a_control_that_is_not_enforced_is_never_true() -> None:
@@ -100,16 +112,32 @@ def test_a_control_that_is_not_enforced_is_never_true() -> None:
     assert lines["ZT-03"] == "True"
 
 
-def test_a_control_that_the_resource_turns_off_is_never_true() -> None:
-    def line(**guard: str) -> str:
-        inference = resource()["spec"]["inference"] | {"guard": guard}
-        lines = {one["id"]: one["status"] for one in Scene(inference=inference).status()["controls"]}
-        return str(lines["ZT-20"])
+@pytest.mark.parametrize(
+    ("part", "fields", "controls"),
+    [
+        ("inference", {"guard": {"promptInjection": "Flag", "extraction": "Flag", "sensitiveOutput": "Flag"}}, set()),
+        ("inference", {"behaviour": {"action": "Flag"}}, set()),
+        ("inference", {"guard": {"promptInjection": "Off"}}, {"ZT-20"}),
+        ("inference", {"guard": {"schema": "Off"}}, {"ZT-20"}),
+        ("inference", {"guard": {"extraction": "Off"}}, {"ZT-22"}),
+        ("inference", {"guard": {"sensitiveOutput": "Off"}}, {"ZT-28"}),
+        ("inference", {"behaviour": {"action": "Off"}}, {"ZT-07", "ZT-09"}),
+        ("training", {"mask": []}, {"ZT-14"}),
+        ("training", {"mask": ["email"]}, set()),
+    ],
+)
+def test_a_control_that_the_resource_turns_off_is_never_true(part: str, fields: Object, controls: set[str]) -> None:
+    assert unknown(**{part: resource()["spec"][part] | fields}) - unknown() == controls
 
-    assert line() == "True"
-    assert line(promptInjection="Flag") == "True"
-    assert line(promptInjection="Off") == "Unknown"
-    assert line(schema="Off") == "Unknown"
+
+def test_what_the_resource_does_not_ask_for_is_never_true() -> None:
+    spec = resource()["spec"]
+    storage = {name: store | {"encryption": {"rotateEvery": "90d"}} for name, store in spec["storage"].items()}
+    signed = {"model": spec["inference"]["model"] | {"publicKey": "cloister-pub-ed25519:" + "A" * 43}}
+    assert {"ZT-25", "ZT-26"} & unknown(storage=storage, inference=spec["inference"] | signed) == set()
+    del storage["checkpoints"]["encryption"]
+    del signed["model"]["publicKey"]
+    assert {"ZT-25", "ZT-26"} <= unknown(storage=storage, inference=spec["inference"] | signed)
 
 
 def test_records_are_vouched_for_by_ready_auditors_alone() -> None:

@@ -12,6 +12,7 @@ from cloister.controls import Family
 from cloister.names import Key, key
 from cloister.render.phases import is_canary
 from cloister.spec import LLMDeployment
+from cloister.zones import Zone
 
 Object = dict[str, Any]
 Live = Callable[[Key], Object | None]
@@ -93,7 +94,7 @@ def _storage(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome
         key(obj)
         for obj in rendered
         if obj["kind"] == "PersistentVolumeClaim"
-        or (obj["kind"] in ("Service", "StatefulSet") and obj["metadata"]["labels"][names.LABEL_ZONE] == "storage")
+        or (obj["kind"] in ("Service", "StatefulSet") and obj["metadata"]["labels"][names.LABEL_ZONE] == Zone.STORAGE)
     ]
     return _unless(outcome, storage) or Verdict(
         "True", "Separated", "three stores, each with its own place, identity, policy and keys"
@@ -101,6 +102,7 @@ def _storage(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome
 
 
 def _encryption(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
+    """A store's pod is ready only with a keyring, and serves nothing but what it encrypts under it."""
     if not outcome.keyrings:
         return Verdict("False", "KeysFirst", "the stores' keyrings are not made yet")
     unknown = sorted(name for name, encrypted in outcome.storage_classes.items() if not encrypted)
@@ -110,12 +112,16 @@ def _encryption(deployment: LLMDeployment, rendered: list[Object], outcome: Outc
         if unknown
         else ""
     )
-    return Verdict(
-        "Unknown",
-        "NotProven",
-        f"every store has its own keys{_rotations(outcome)}; nothing in this version reads a disk to prove it."
-        f"{classes}",
-    )
+    stores = [
+        key(obj)
+        for obj in rendered
+        if obj["kind"] == "StatefulSet" and obj["metadata"]["labels"][names.LABEL_ZONE] == Zone.STORAGE
+    ]
+    what = f"encrypted under its own keys{_rotations(outcome)}"
+    if silent := [pending for found in stores for pending in _pods(found, live(found))]:
+        said = f"every store is to serve what it has {what}; not all are known to serve: {_list(silent)}.{classes}"
+        return Verdict("Unknown", "NoReport", said)
+    return Verdict("True", "Encrypted", f"every store serves, and keeps all of it {what}.{classes}")
 
 
 def _rotations(outcome: Outcome) -> str:

@@ -18,7 +18,9 @@ from cloister.controls import CONTROLS, Family
 from cloister.flows import components, peer
 from cloister.names import Key, key
 from cloister.spec import LLMDeployment
+from cloister.spec.behaviour import BehaviourAction
 from cloister.spec.fields import InputVerdict
+from cloister.spec.fields import Verdict as OutputVerdict
 from cloister.zones import GATE_PORT, Zone
 
 Object = dict[str, Any]
@@ -197,12 +199,23 @@ def _controls(view: View, verdicts: dict[str, Verdict]) -> list[Object]:
 
 
 def _switched_off(deployment: LLMDeployment | None) -> frozenset[str]:
-    """Controls of which the resource itself has turned a part off."""
+    """Controls of which the resource itself has turned a part off, or leaves one out."""
     if deployment is None:
         return frozenset()
-    guard = deployment.spec.inference.guard
-    inputs = (guard.prompt_injection, guard.request_schema)
-    return frozenset({"ZT-20"} if InputVerdict.OFF in inputs else ())
+    inference, training = deployment.spec.inference, deployment.spec.training
+    guard, model = inference.guard, inference.model
+    keys = [store.encryption for store in deployment.spec.storage.by_component().values()]
+    off = {
+        "ZT-07": inference.behaviour.action is BehaviourAction.OFF,
+        "ZT-09": inference.behaviour.action is BehaviourAction.OFF,
+        "ZT-14": training is not None and training.mask == (),
+        "ZT-20": InputVerdict.OFF in (guard.prompt_injection, guard.request_schema),
+        "ZT-22": guard.extraction is InputVerdict.OFF,
+        "ZT-25": not all(encryption and encryption.rotate_every for encryption in keys),
+        "ZT-26": model is None or model.public_key is None,
+        "ZT-28": guard.sensitive_output is OutputVerdict.OFF,
+    }
+    return frozenset(control for control, is_off in off.items() if is_off)
 
 
 def _details(view: View) -> Object:
