@@ -79,7 +79,8 @@ def person(
         token = tokens[asked // _SHIFT % len(tokens)]
         asked += 1
         name = f"The with statement {number} {asked} {plan['name']}" + " and so on" * (asked % 3)
-        found: dict[str, Any] = {"name": name, "began": time.time(), "status": None, "bytes": 0, "error": None}
+        found: dict[str, Any] = {"person": number, "name": name, "began": time.time()}
+        found |= {"status": None, "bytes": 0, "error": None}
         try:
             if connection.sock is None:
                 connection.connect()

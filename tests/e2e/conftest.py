@@ -25,6 +25,7 @@ from tests.e2e.prober import Prober
 
 STORY = (
     "test_life",
+    "test_keys",
     "test_matrix",
     "test_rotation",
     "test_kills",

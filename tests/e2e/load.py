@@ -29,6 +29,8 @@ PAUSE = 1.1
 class Asked:
     """One question."""
 
+    person: int
+    """Who asked it; one after the other."""
     name: str
     """What it says; nobody else says that."""
     began: float
@@ -65,15 +67,18 @@ class Load:
         return [asked for asked in self.since(since) if not asked.answered]
 
     def recovered(self, timeout: float = 90) -> float:
-        """Wait until everybody is answered again, one question each; how many seconds that took."""
+        """Wait until each of them has asked since and was answered; how many seconds that took.
+
+        Whatever anybody had asked before is over then, with or without an answer.
+        """
         began = time.time()
 
         def all_well() -> bool:
-            latest = self.asked[-PEOPLE:]
-            return len(latest) == PEOPLE and all(a.answered and a.began > began for a in latest)
+            latest = {asked.person: asked for asked in list(self.asked)}
+            return len(latest) == PEOPLE and all(one.answered and one.began > began for one in latest.values())
 
         assert wait_until(all_well, timeout), self.asked[-PEOPLE:]
-        return min(asked.ended for asked in self.asked[-PEOPLE:]) - began
+        return time.time() - began
 
     def read(self, lines: Any) -> None:
         """What the asking program says."""

@@ -109,6 +109,15 @@ def test_no_record_of_an_answer_is_lost(records: Records) -> None:
         assert [(end["outcome"], end["bytes"]) for end in ends] == [("complete", question.bytes)], question
 
 
+def test_usage_is_counted(life: Life, records: Records) -> None:
+    """ZT-31: by machine and person, from the records alone."""
+    stats = ("cloister", "audit", "stats", _RECORDS, "--key", "/tmp/audit.key", "--by", "caller,user", "-o", "json")
+    rows = json.loads(life.run("security", "auditor", *stats))
+    (alice,) = [row for row in rows if row["user"] == "alice"]
+    asked = [one for one in records.all if one["type"] == "request" and one.get("user.id") == "alice"]
+    assert alice["requests"] == len(asked) > 0
+
+
 def test_nothing_is_missing_or_changed(life: Life, records: Records) -> None:
     assert ", 0 findings" in life.run("security", "auditor", *_VERIFY)
 

@@ -16,7 +16,7 @@ from tests.cluster.node.node import Node
 from tests.cluster.processes import wait_until
 from tests.e2e.conftest import timed
 from tests.e2e.life import NAME, Life
-from tests.e2e.test_isolation import isolation
+from tests.e2e.test_isolation import isolation, verify
 
 
 @pytest.fixture
@@ -49,5 +49,8 @@ def test_nothing_is_started_where_the_network_enforces_nothing(porous: Life) -> 
         assert [
             one["metadata"]["name"] for one in made if "cloister.dev/canary-run" not in one["metadata"]["labels"]
         ] == []
+    code, checks = verify(porous)
+    assert code == 1
+    assert "stranger -> inference:8443: reached, must be blocked" in checks["stranger -> inference"]["detail"]
     events = porous.kubectl.get("events", "-n", "default")["items"]
     assert any(event["reason"] == "NotEnforced" for event in events)
