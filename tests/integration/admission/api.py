@@ -13,7 +13,7 @@ import urllib3
 import yaml
 
 MASTERS = "system:masters"
-"""Passes RBAC unasked. Every user here is in it, so that a refusal can only come from admission."""
+"""Passes RBAC unasked. Users here are in it unless RBAC is in question, so that a refusal can only be admission's."""
 
 Object = dict[str, Any]
 
@@ -44,6 +44,11 @@ class Answer:
         return self.code == 403 and any(named)
 
     @property
+    def refused_by_rbac(self) -> bool:
+        """Whether nobody had granted it."""
+        return self.code == 403 and "is forbidden: User" in self.message
+
+    @property
     def allowed(self) -> bool:
         """Whether nothing refused. What already exists came past admission as well."""
         exists = self.body.get("reason") == "AlreadyExists"
@@ -55,12 +60,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who sends requests; RBAC lets them do anything."""
+    """Somebody who sends requests."""
 
     server: Server
     name: str
     groups: tuple[str, ...] = ()
     extra: dict[str, str] = field(default_factory=dict)
+    master: bool = True
+    """Whether RBAC lets them do anything."""
 
     def create(self, path: str, body: Object, *, real: bool = False) -> Answer:
         """POST to a collection or a subresource. Unless `real`, a dry run: admission answers."""
@@ -98,7 +105,7 @@ class User:
         query: dict[str, str] | None = None,
     ) -> Answer:
         headers = urllib3.HTTPHeaderDict({"Impersonate-User": self.name, "Content-Type": content})
-        for group in (MASTERS, *self.groups):
+        for group in (*([MASTERS] if self.master else []), *self.groups):
             headers.add("Impersonate-Group", group)
         for key, value in self.extra.items():
             headers.add(f"Impersonate-Extra-{key.replace('/', '%2f')}", value)
