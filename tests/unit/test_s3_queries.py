@@ -2,6 +2,7 @@
 
 import base64
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -16,6 +17,8 @@ from cloister.auditor.s3.checksums import Verifier
 from cloister.auditor.s3.chunks import Dechunker
 from cloister.auditor.s3.queries import Query, parse
 from cloister.auditor.s3.rights import Rights
+from cloister.cli.data import places
+from cloister.cli.errors import UserError
 from cloister.s3 import OPERATIONS, Level, Operation
 
 ME = "spiffe://cluster.local/ns/a/sa/b"
@@ -71,6 +74,21 @@ def test_a_key_that_is_accepted_is_itself_again(key: str) -> None:
     assert (bucket, found, query) == ("b", key, "")
     assert not {"", ".", ".."} & set(found.split("/")) or not key
     assert parse(Request("GET", target)).target == target or not key
+
+
+@given(st.lists(st.sampled_from(["a", "ä", "/", ".", "..", "\\", "%", "\n", *"‛．␀"]), max_size=6).map("".join))  # noqa: RUF001
+@example("a" * 1025)
+@example("ä" * 513)
+def test_commands_and_stores_refuse_the_same_keys(key: str) -> None:
+    def refused(check: Callable[[], object]) -> bool:
+        try:
+            check()
+        except (Refusal, UserError):
+            return True
+        return False
+
+    assert refused(lambda: keys.checked(key)) == refused(lambda: places.whole(places.place(f"checkpoints/{key}")))
+    assert refused(lambda: keys.checked_prefix(key)) == refused(lambda: places.place(f"checkpoints/{key}"))
 
 
 @given(st.binary(max_size=60).map(lambda tail: "/b/" + tail.decode("latin-1")))

@@ -1,23 +1,15 @@
 """Paths and queries, read strictly: what two programs could read in two ways is refused, by whomever it comes."""
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from urllib.parse import quote, unquote_to_bytes
 
+from cloister import objectkeys
 from cloister.auditor.s3.errors import invalid
-
-MAX_KEY_BYTES = 1024
-"""Amazon S3 user guide, "Naming Amazon S3 objects"."""
 
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _RAW = re.compile(r"[!-~]*")
 """What a request target may consist of (RFC 9112, section 3.2); anything else would have to be escaped."""
-_LOOK_ALIKES = frozenset("‛．／＼" + "".join(map(chr, range(0x2400, 0x2427))))  # noqa: RUF001 - these very characters
-"""What rclone writes in place of characters that a disk can't have in names (rclone, lib/encoder): two keys could meet
-in one file."""
-_UNWANTED = ("Cc", "Cs", "Cn", "Zl", "Zp")
-"""Unicode categories: controls, halves of characters, no characters, ends of lines."""
 
 
 def split(target: str) -> tuple[str, str, str]:
@@ -49,7 +41,7 @@ def key_of(text: str) -> str:
 def checked(key: str) -> str:
     """A whole key, if every program reads it in the same way."""
     _check_text(key)
-    if any(segment in ("", ".", "..") for segment in key.split("/")):
+    if objectkeys.ambiguous(key):
         raise invalid("A key has no empty segment and none of only one or two dots, and it does not end in '/'.")
     return key
 
@@ -57,8 +49,7 @@ def checked(key: str) -> str:
 def checked_prefix(prefix: str) -> str:
     """A prefix for listings: as a key, but it may be empty, and may end anywhere."""
     _check_text(prefix)
-    *segments, last = prefix.split("/")
-    if any(segment in ("", ".", "..") for segment in segments) or last in (".", ".."):
+    if objectkeys.ambiguous(prefix, whole=False):
         raise invalid("A prefix has no empty segment and none of only one or two dots.")
     return prefix
 
@@ -95,12 +86,9 @@ def decoded(text: str) -> str:
 
 
 def _check_text(key: str) -> None:
-    if len(key.encode()) > MAX_KEY_BYTES:
-        raise invalid(f"A key is no longer than {MAX_KEY_BYTES} bytes.", "KeyTooLongError")
-    if key.isascii() and key.isprintable():
-        if "\\" in key or "%" in key:
-            raise invalid("A key has no backslash and no percent sign: some programs would read them differently.")
-        return
-    for character in key:
-        if character in "\\%" or character in _LOOK_ALIKES or unicodedata.category(character) in _UNWANTED:
-            raise invalid("The key has a character that programs read differently.")
+    if len(key.encode()) > objectkeys.MAX_BYTES:
+        raise invalid(f"A key is no longer than {objectkeys.MAX_BYTES} bytes.", "KeyTooLongError")
+    if objectkeys.misread(key):
+        raise invalid(
+            "The key has a character that programs read differently: a backslash, a percent sign or the like."
+        )

@@ -46,6 +46,11 @@ class Wanted:
         """Whether it is a part."""
         return self.query.header(b"range") is not None
 
+    @property
+    def status(self) -> int:
+        """Of the answer."""
+        return 206 if self.partial else 200
+
 
 class MaskedReads:
     """Masks what leaves, or refuses what it can't mask."""
@@ -98,7 +103,7 @@ class MaskedReads:
         """Block by block. The last piece leaves when the outcome is on record."""
         query = wanted.query
         if query.operation.method == "HEAD" or wanted.start == wanted.stop:
-            await self._empty(trail, wanted, reply)
+            await _finish(trail, wanted, b"", reply)
             return
         block = wanted.start - wanted.start % BLOCK
         first, last = around(wanted.start, wanted.stop)
@@ -120,25 +125,14 @@ class MaskedReads:
                 out = out[:left]
                 left -= len(out)
                 if out and held:
-                    await self._send(trail, wanted, held, reply)
+                    await _send(trail, wanted, held, reply)
                 held = out or held
         finally:
             connection.release()
         if left:
             raise UpstreamError("an object was shorter than it said")
         trail.found = masker.found
-        if not reply.begun:
-            self._begin(trail, wanted, reply)
-        trail.moved += len(held)
-        await trail.end(206 if wanted.partial else 200)
-        reply.end(held)
-
-    async def _send(self, trail: Trail, wanted: Wanted, data: bytes, reply: StreamedDownstream) -> None:
-        if not reply.begun:
-            self._begin(trail, wanted, reply)
-        await reply.ready()
-        reply.hand_over(data)
-        trail.moved += len(data)
+        await _finish(trail, wanted, held, reply)
 
     # --- Parquet
 
@@ -158,21 +152,17 @@ class MaskedReads:
         async with self._copies.masked(name, size, kinds, lambda: self._fetched(query, head, size)) as file:
             wanted = _part(query, head, file.size, etag)
             if query.operation.method == "HEAD" or wanted.start == wanted.stop:
-                await self._empty(trail, wanted, reply)
+                await _finish(trail, wanted, b"", reply)
                 return
             at, held = wanted.start, b""
             while at < wanted.stop:
                 data = await file.read(at, min(BLOCK, wanted.stop - at))
                 at += len(data)
                 if held:
-                    await self._send(trail, wanted, held, reply)
+                    await _send(trail, wanted, held, reply)
                 held = data
             trail.found = file.found
-        if not reply.begun:
-            self._begin(trail, wanted, reply)
-        trail.moved += len(held)
-        await trail.end(206 if wanted.partial else 200)
-        reply.end(held)
+        await _finish(trail, wanted, held, reply)
 
     async def _fetched(self, query: Query, head: Head, size: int) -> AsyncGenerator[bytes, None]:
         connection = await self._pool.acquire()
@@ -214,14 +204,26 @@ class MaskedReads:
         finally:
             connection.release()
 
-    def _begin(self, trail: Trail, wanted: Wanted, reply: StreamedDownstream) -> None:
-        reply.begin(206 if wanted.partial else 200, _headers(trail, wanted), wanted.stop - wanted.start)
 
-    async def _empty(self, trail: Trail, wanted: Wanted, reply: StreamedDownstream) -> None:
-        """An answer without a body, whatever length it announces."""
-        await trail.end(206 if wanted.partial else 200)
-        self._begin(trail, wanted, reply)
-        reply.end()
+def _begin(trail: Trail, wanted: Wanted, reply: StreamedDownstream) -> None:
+    if not reply.begun:
+        reply.begin(wanted.status, _headers(trail, wanted), wanted.stop - wanted.start)
+
+
+async def _send(trail: Trail, wanted: Wanted, data: bytes, reply: StreamedDownstream) -> None:
+    """A piece that others follow."""
+    _begin(trail, wanted, reply)
+    await reply.ready()
+    reply.hand_over(data)
+    trail.moved += len(data)
+
+
+async def _finish(trail: Trail, wanted: Wanted, data: bytes, reply: StreamedDownstream) -> None:
+    """The last piece, which may be the only one; to HEAD it is empty, whatever length is announced."""
+    _begin(trail, wanted, reply)
+    trail.moved += len(data)
+    await trail.end(wanted.status)
+    reply.end(data)
 
 
 def _part(query: Query, head: Head, size: int, etag: bytes) -> Wanted:

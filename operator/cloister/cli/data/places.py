@@ -1,26 +1,21 @@
 """Where data lies: in a store, under a key, and on this machine, below a folder.
 
-Whatever two programs could read in two ways is refused here already: clients and proxies resolve `..` and empty
-segments before a store ever sees them, so the object that is written would be another than the one that was named.
+What stores refuse in a key is refused here already, and with more words.
 """
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cloister import objectkeys
 from cloister.cli.errors import UserError
 from cloister.zones import STORES, Component
 
-MAX_KEY_BYTES = 1024
-"""Amazon S3 user guide, "Naming Amazon S3 objects"."""
 _FIELDS = {
     Component.TRAINING_DATA: "trainingData",
     Component.CHECKPOINTS: "checkpoints",
     Component.INTERACTION_LOGS: "interactionLogs",
 }
-_UNWANTED = ("Cc", "Cs", "Cn", "Zl", "Zp")
-"""Unicode categories: controls, halves of characters, no characters, ends of lines."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +48,7 @@ def place(text: str) -> Place:
     name, _, key = text.partition("/")
     if name not in STORES:
         raise UserError(f"{shown(text)}: begins with no store: name one of {', '.join(STORES)}, then / and a key")
-    _check(key, *key.split("/")[:-1])
-    if key.rpartition("/")[2] in (".", ".."):
-        raise _ambiguous(key)
+    _check(key, whole=False)
     return Place(Component(name), key)
 
 
@@ -63,7 +56,7 @@ def whole(found: Place) -> Place:
     """The same place, if it is the key of an object."""
     if not found.key or found.key.endswith("/"):
         raise UserError(f"{found}: is no key of an object: it is empty or ends in '/'")
-    _check(found.key, *found.key.split("/"))
+    _check(found.key, whole=True)
     return found
 
 
@@ -72,10 +65,9 @@ def inside(folder: Path, relative: str) -> Path:
 
     Links that lie in the folder already are followed, and their targets judged.
     """
-    segments = relative.split("/")
-    if any(segment in ("", ".", "..") or "\0" in segment for segment in segments):
+    if objectkeys.ambiguous(relative) or "\0" in relative:
         raise UserError(f"{shown(relative)}: this key makes no path below {folder}: fetch it alone, with -o FILE")
-    path = folder.joinpath(*segments)
+    path = folder.joinpath(*relative.split("/"))
     if not path.parent.resolve().is_relative_to(folder.resolve()):
         raise UserError(f"{shown(relative)}: {path.parent} leads out of {folder} by a link: remove the link")
     return path
@@ -99,18 +91,13 @@ def shown(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape", "replace").decode() for one in text)
 
 
-def _check(key: str, *segments: str) -> None:
-    if any(segment in ("", ".", "..") for segment in segments):
-        raise _ambiguous(key)
-    for character in key:
-        if character in "\\%" or unicodedata.category(character) in _UNWANTED:
-            raise UserError(
-                f"{shown(key)}: has the character {character.encode('unicode_escape').decode()}, which no store takes"
-                " in a key: rename it"
-            )
-    if len(key.encode()) > MAX_KEY_BYTES:
-        raise UserError(f"{shown(key)}: is longer than the {MAX_KEY_BYTES} bytes that a key may have")
-
-
-def _ambiguous(key: str) -> UserError:
-    return UserError(f"{shown(key)}: a key has no empty segment, and none that is '.' or '..'")
+def _check(key: str, *, whole: bool) -> None:
+    if objectkeys.ambiguous(key, whole=whole):
+        raise UserError(f"{shown(key)}: a key has no empty segment, and none that is '.' or '..'")
+    if character := objectkeys.misread(key):
+        raise UserError(
+            f"{shown(key)}: has the character {character.encode('unicode_escape').decode()}, which no store takes in a"
+            " key: rename it"
+        )
+    if len(key.encode()) > objectkeys.MAX_BYTES:
+        raise UserError(f"{shown(key)}: is longer than the {objectkeys.MAX_BYTES} bytes that a key may have")
