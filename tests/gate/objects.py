@@ -45,6 +45,10 @@ class Objects:
     """So many bytes of each of the next objects arrive, and then the connection ends."""
     stall: threading.Event | None = None
     """Where an object would be cut, the connection stays open until this is set."""
+    wrong_sums: int = 0
+    """So many of the next objects come with a checksum that is not theirs."""
+    unversioned: int = 0
+    """So many of the next objects come without an ETag."""
     busy: int = 0
     """So many answers are 503 SlowDown."""
 
@@ -79,8 +83,18 @@ class Objects:
             environ["wsgi.input"].read()
             start("503 Slow Down", [("Content-Type", "application/xml")])
             return [b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"]
-        answer = self._app(environ | _FOR_MOTO, start)
+        answer = self._app(environ | _FOR_MOTO, self._spoilt(start) if query.method == "GET" else start)
         return self._cut(b"".join(answer)) if query.method == "GET" and self.cuts else answer
+
+    def _spoilt(self, start: Callable[..., Any]) -> Callable[..., Any]:
+        added = [("x-amz-checksum-crc32", "AAAAAA==")] if self.wrong_sums else []
+        dropped = {"etag"} if self.unversioned else set()
+        self.wrong_sums, self.unversioned = max(self.wrong_sums - 1, 0), max(self.unversioned - 1, 0)
+
+        def begun(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            return start(status, [header for header in headers if header[0].lower() not in dropped] + added, *more)
+
+        return begun
 
     def _cut(self, data: bytes) -> Iterator[bytes]:
         kept = data[: self.cuts.pop(0)]

@@ -329,6 +329,28 @@ class TestGet:
         assert (done.stdout_bytes if out == "-" else (tmp_path / out).read_bytes()) == BIG
         assert [query.range is None for query in direct.objects.seen] == [True, False, False, False]
 
+    @pytest.mark.parametrize(("out", "left"), [("file", "nothing is kept"), ("-", "what was printed is worthless")])
+    def test_a_wrong_checksum(self, direct: Client, tmp_path: Path, out: str, left: str) -> None:
+        direct.objects.put("/checkpoints/x", b"data")
+        direct.objects.wrong_sums = 1
+        said = direct.fails("get", "checkpoints/x", "-o", out if out == "-" else tmp_path / out)
+        assert "another checksum than it was stored with" in said
+        assert said.rstrip().endswith(left)
+        assert not (tmp_path / out).exists()
+
+    @pytest.mark.parametrize("out", ["file", "-"])
+    def test_a_bad_line_to_a_store_that_names_no_version(self, direct: Client, tmp_path: Path, out: str) -> None:
+        """A file is begun anew; what was printed can't be."""
+        direct.objects.put("/checkpoints/big", BIG)
+        direct.objects.cuts, direct.objects.unversioned = [5 * MIB], 2
+        if out == "-":
+            said = direct.fails("get", "checkpoints/big", "-o", "-")
+            assert "was interrupted, and the store names no version to go on with" in said
+            assert said.rstrip().endswith("what was printed is worthless")
+        else:
+            direct.run("get", "checkpoints/big", "-o", tmp_path / out)
+            assert (tmp_path / out).read_bytes() == BIG
+
     def test_a_line_that_stays_bad(self, direct: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("cloister.cli.data.download.ATTEMPTS", 1)
         direct.objects.put("/checkpoints/big", BIG)

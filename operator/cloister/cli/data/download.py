@@ -28,6 +28,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+)")
 _CUT = (HTTPClientError, HTTPError, IncompleteReadError, ResponseStreamingError)
 _GONE = {"PreconditionFailed", "412", "InvalidRange", "416"}
 """The version that was begun is there no more, or has no more bytes than are here."""
+_LEFT = {True: "nothing is kept", False: "what was printed is worthless"}
 
 
 def fetch(store: Store, place: Place, target: Path, bar: Bar) -> int:
@@ -92,15 +93,16 @@ def _attempt(store: Store, place: Place, sink: Sink, bar: Bar) -> None:
             sink.write(chunk)
             bar.more(len(chunk))
     except FlexibleChecksumError as error:
-        _restart(sink, bar, None)
-        raise UserError(f"{place}: arrived with another checksum than it was stored with; nothing is kept") from error
+        what = f"{place}: arrived with another checksum than it was stored with"
+        raise UserError(f"{what}; {_LEFT[_discarded(sink, bar)]}") from error
     except _CUT as error:
-        if not sink.etag:
-            _restart(sink, bar, None)
+        if not sink.etag and not _discarded(sink, bar):
+            what = f"{place}: was interrupted, and the store names no version to go on with"
+            raise UserError(f"{what}: {error}; {_LEFT[False]}") from error
         raise _Interrupted(str(error)) from error
     if total is not None and sink.size != total:
-        _restart(sink, bar, None)
-        raise UserError(f"{place}: came with {sink.size} bytes, and has {total}; nothing is kept")
+        what = f"{place}: came with {sink.size} bytes, and has {total}"
+        raise UserError(f"{what}; {_LEFT[_discarded(sink, bar)]}")
 
 
 def _ask(store: Store, place: Place, sink: Sink, bar: Bar) -> dict[str, Any]:
@@ -131,6 +133,14 @@ def _extent(reply: dict[str, Any]) -> tuple[int, int | None]:
 def _restart(sink: Sink, bar: Bar, etag: str | None) -> None:
     bar.more(-sink.size)
     sink.begin(etag)
+
+
+def _discarded(sink: Sink, bar: Bar) -> bool:
+    """Forgets what is here, and says whether that is possible."""
+    size = sink.size
+    if forgotten := sink.discard():
+        bar.more(-size)
+    return forgotten
 
 
 def _resumable(error: UserError, sink: Sink) -> UserError:

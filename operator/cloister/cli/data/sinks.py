@@ -23,6 +23,9 @@ class Sink(Protocol):
     def begin(self, etag: str | None) -> None:
         """Forget what is here: this version comes, from its first byte."""
 
+    def discard(self) -> bool:
+        """Forget what is here: nothing of it may be used. False where it can't be taken back."""
+
     def write(self, data: bytes) -> None:
         """The next bytes."""
 
@@ -39,6 +42,10 @@ class Output:
         if self.size:
             raise UserError("the object changed while it was read: what was printed is the beginning of the old one")
         self.etag = etag
+
+    def discard(self) -> bool:
+        """Only before the first byte."""
+        return not self.size
 
     def write(self, data: bytes) -> None:
         """Prints it."""
@@ -71,6 +78,11 @@ class Partial:
             self._version.write_text(etag)
         else:
             self._version.unlink(missing_ok=True)
+
+    def discard(self) -> bool:
+        """Empties the file."""
+        self.begin(None)
+        return True
 
     def write(self, data: bytes) -> None:
         """Appends."""
