@@ -487,7 +487,19 @@ def test_help_names_every_command() -> None:
     assert all(f"  {name} " in output for name in ("run", "render", "lint", "map", "status", "version"))
 
 
-@pytest.mark.parametrize("arguments", [["frobnicate"], ["map"], ["lint", "--no-such"], ["render", MINIMAL, "-o", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["frobnicate"],
+        ["map"],
+        ["lint", "--no-such"],
+        ["render", MINIMAL, "-o", "x"],
+        ["sign", MINIMAL, "--key", MINIMAL, "-o", "x"],
+        ["audit", "verify", MINIMAL, "-o", "x"],
+        ["audit", "search", MINIMAL, "--key", MINIMAL, "-o", "x"],
+        ["audit", "stats", MINIMAL, "--key", MINIMAL, "-o", "x"],
+    ],
+)
 def test_wrong_usage_is_explained(arguments: list[str]) -> None:
     assert "Error: " in run(*arguments, code=2)
 

@@ -3,14 +3,15 @@
 import json
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cloister.cli.errors import UserError, show
+from cloister.cli.errors import UserError, friendly
+from cloister.cli.options import FORM, TableForm, TextForm
 from cloister.cli.output import console, table
 from cloister.cli.usage import COLUMNS, DIMENSIONS, usage
 from cloister.journal import JournalError
@@ -33,7 +34,7 @@ def check(
     paths: Paths,
     key: Annotated[Path | None, typer.Option(help="Checks every record too; without it, form and signatures.")] = None,
     anchor: Annotated[Path | None, typer.Option(help="Checkpoints kept outside: notes, or the auditor's log.")] = None,
-    output: Annotated[str, typer.Option("-o", "--output", help="text or json.")] = "text",
+    output: Annotated[TextForm, FORM] = TextForm.TEXT,
 ) -> None:
     """Find whatever was changed, reordered, removed or made anew. Exit code 1 if there is anything."""
     with _friendly():
@@ -41,9 +42,9 @@ def check(
         if anchor and not anchors:
             raise UserError(f"{anchor}: holds no checkpoint: give the auditor's log, or the notes themselves")
         report = verify(_existing(paths), _keys(key), anchors)
-    if not report.segments and not report.findings:
-        raise show(UserError("no segment is there: name files that end in .cja, or their folder"))
-    if output == "json":
+        if not report.segments and not report.findings:
+            raise UserError("no segment is there: name files that end in .cja, or their folder")
+    if output is TextForm.JSON:
         sys.stdout.write(json.dumps(_document(report), indent=2) + "\n")
     else:
         _print(report, keyed=key is not None, anchored=bool(anchors))
@@ -90,7 +91,9 @@ def search(  # noqa: PLR0913, PLR0917 - a flag is an argument
     since: Annotated[str | None, typer.Option(help="RFC 3339, UTC; any beginning of it will do.")] = None,
     until: Annotated[str | None, typer.Option(help="The same; records before it.")] = None,
     text: Annotated[str | None, typer.Option(help="Text in what was said.")] = None,
-    output: Annotated[str, typer.Option("-o", "--output", help="table or json (JSON Lines).")] = "table",
+    output: Annotated[
+        TableForm, typer.Option("-o", "--output", help="Form of the output; json is JSON Lines.")
+    ] = TableForm.TABLE,
 ) -> None:
     """Find records. With what names a request, its replies come along."""
     asked = {"user.id": user, "session.id": session, "peer": peer, "api": api, "gen_ai.request.model": model}
@@ -106,7 +109,7 @@ def search(  # noqa: PLR0913, PLR0917 - a flag is an argument
                 exchanges.add(record["exchange"])
             if _matches(record, kind, since, until, text):
                 found.append(record)
-    if output == "json":
+    if output is TableForm.JSON:
         for record in found:
             sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
         return
@@ -124,7 +127,7 @@ def stats(
     ] = "day,api",
     since: Annotated[str | None, typer.Option(help="RFC 3339, UTC; any beginning of it will do.")] = None,
     until: Annotated[str | None, typer.Option(help="The same; records before it.")] = None,
-    output: Annotated[str, typer.Option("-o", "--output", help="table or json.")] = "table",
+    output: Annotated[TableForm, FORM] = TableForm.TABLE,
 ) -> None:
     """Count requests, refusals, tokens and findings, and tell how long answers took."""
     with _friendly():
@@ -137,7 +140,7 @@ def stats(
             if (since is None or record["time"] >= since) and (until is None or record["time"] < until)
         )
         rows = usage(within, wanted)
-    if output == "json":
+    if output is TableForm.JSON:
         sys.stdout.write(json.dumps([row.document() for row in rows], indent=2, ensure_ascii=False) + "\n")
         return
     header = [*(name.upper() for name in wanted), *COLUMNS]
@@ -207,11 +210,5 @@ def _text(path: Path) -> str:
         raise UserError(f"{path}: {error}") from None
 
 
-@contextmanager
-def _friendly() -> Iterator[None]:
-    try:
-        yield
-    except (UserError, JournalError, SealingError) as error:
-        raise show(error if isinstance(error, UserError) else UserError(str(error))) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+def _friendly() -> AbstractContextManager[None]:
+    return friendly(JournalError, SealingError)

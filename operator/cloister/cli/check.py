@@ -7,32 +7,25 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
 
+import typer
 from rich.text import Text
 
 import cloister
-from cloister.check import CHECKS, Object, Probe, Reply, Result, State, View
+from cloister.check import CHECKS, Object, Probe, Reply, Result, State, View, run
 from cloister.check.cluster import VERSION
-from cloister.cli.errors import UserError
+from cloister.cli.errors import UserError, friendly
 from cloister.cli.live import TIMEOUT, client_of, unreachable
-from cloister.cli.output import table
+from cloister.cli.options import FORM, Context, Form, Kubeconfig
+from cloister.cli.output import Data, console, emit, table
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 _PAGE = 500
 _AT_ONCE = 8
-
-
-class CheckForm(StrEnum):
-    """Output of `check`."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
 
 
 @dataclass(frozen=True)
@@ -46,7 +39,28 @@ class _Answered:
         return str(self.body.get("message", f"status {self.status}"))
 
 
-def look(context: str | None, kubeconfig: str | None) -> View:
+def check_(
+    output: Annotated[Form, FORM] = Form.TABLE,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show what is as it must be, too.")] = False,
+    strict: Annotated[bool, typer.Option(help="Warnings, and what can't be told, fail too.")] = False,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Check a cluster, before Cloister is installed and ever after. Exit code 1: there are errors; 2: it can't be
+    asked."""
+    with friendly():
+        results = run(_look(context, kubeconfig))
+    if output is Form.TABLE:
+        for line in lines(results, everything=verbose):
+            console().print(line)
+    else:
+        emit([result.as_dict() for result in results], Data(str(output)))
+    failing = {State.ERROR, State.WARNING, State.UNKNOWN} if strict else {State.ERROR}
+    if any(result.state in failing for result in results):
+        raise typer.Exit(1)
+
+
+def _look(context: str | None, kubeconfig: str | None) -> View:
     """Ask a cluster everything; UserError where it does not answer, or knows nobody."""
     asking = _Asking(client_of(context, kubeconfig))
     first = asking.get(VERSION)

@@ -2,17 +2,22 @@
 
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import Annotated
 
+import typer
 from rich.text import Text
 
-from cloister import explain, names
-from cloister.cli.documents import Document
-from cloister.cli.errors import UserError
-from cloister.explain import Explanation, Place, UnknownEndError, Verdict
+from cloister import names
+from cloister.cli.documents import Document, read
+from cloister.cli.errors import UserError, friendly
+from cloister.cli.live import Cluster
+from cloister.cli.options import FORM, Context, Kubeconfig
+from cloister.cli.output import Data, console, emit
+from cloister.explain import Explanation, Place, UnknownEndError, Verdict, explained
 from cloister.spec import LLMDeployment
 from cloister.zones import Component
 
-ENDS = (
+_ENDS = (
     f"A component ({', '.join(Component)}), NAMESPACE/SERVICEACCOUNT, or one of {', '.join(Place)}."
 )  # fmt: skip
 _STYLE = {Verdict.THROUGH: "green", Verdict.ASKS: "yellow", Verdict.DENIES: "bold red"}
@@ -26,7 +31,33 @@ class ExplainForm(StrEnum):
     YAML = "yaml"
 
 
-def chosen(documents: list[Document], name: str | None) -> LLMDeployment:
+def explain(
+    source: Annotated[str, typer.Argument(metavar="FROM", help=_ENDS)],
+    target: Annotated[str, typer.Argument(metavar="TO[:PORT]", help="The same, and a port.")],
+    file: Annotated[
+        str | None, typer.Option("-f", "--file", metavar="FILE", help="YAML or JSON; - reads standard input.")
+    ] = None,
+    deployment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Which deployment, where there are several.")
+    ] = None,
+    output: Annotated[ExplainForm, FORM] = ExplainForm.TEXT,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Explain what lets one end reach another, or keeps it from it. Exit code 1: it is denied; 2: it can't be told."""
+    with friendly(UnknownEndError):
+        documents = read(file) if file else Cluster(context, kubeconfig).all()
+        found = explained(_chosen(documents, deployment), source, target)
+    if output is ExplainForm.TEXT:
+        for line in _lines(found):
+            console().print(line)
+    else:
+        emit(found.as_dict(), Data(str(output)))
+    if not found.allowed:
+        raise typer.Exit(1)
+
+
+def _chosen(documents: list[Document], name: str | None) -> LLMDeployment:
     """The one that is meant."""
     found = [document for document in documents if name in (None, document.name)]
     if len(found) == 1:
@@ -37,15 +68,7 @@ def chosen(documents: list[Document], name: str | None) -> LLMDeployment:
     raise UserError(f"there are several: choose one with --deployment ({known})")
 
 
-def explained(deployment: LLMDeployment, source: str, target: str) -> Explanation:
-    """The answer; a :class:`UserError` for ends that are none."""
-    try:
-        return explain.explained(deployment, source, target)
-    except UnknownEndError as error:
-        raise UserError(str(error)) from None
-
-
-def lines(found: Explanation) -> Iterator[Text]:
+def _lines(found: Explanation) -> Iterator[Text]:
     """The answer first, then each layer on the way, then what would change it."""
     port = f":{found.port}" if found.port else ""
     head = Text(f"{found.source} -> {found.target}{port}: ")

@@ -1,14 +1,57 @@
 """`cloister map`: who may reach what, and how, from the same flows that policies and gates are made of."""
 
+import os
+import sys
 from collections.abc import Iterator
-from typing import Any
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from rich.text import Text
 
-from cloister.cli.output import table
+from cloister.cli.documents import STDIN, read
+from cloister.cli.errors import friendly
+from cloister.cli.live import Cluster
+from cloister.cli.options import FORM, Context, Kubeconfig
+from cloister.cli.output import Data, console, emit, table
 from cloister.flows import Flow, Grant, Peer, components, flows, peer
 from cloister.spec import LLMDeployment, UserRule
 from cloister.zones import Zone
+
+
+class MapForm(StrEnum):
+    """Output of `map`."""
+
+    TABLE = "table"
+    MERMAID = "mermaid"
+    JSON = "json"
+
+
+def map_(
+    target: Annotated[str, typer.Argument(metavar="FILE|NAME", help="A file, - for standard input, or a deployment.")],
+    output: Annotated[MapForm, FORM] = MapForm.TABLE,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show who may reach what, and how. What is not shown is denied."""
+    with friendly():
+        is_file = target == STDIN or os.sep in target or "." in target or Path(target).exists()
+        documents = read(target) if is_file else [Cluster(context, kubeconfig).get(target)]
+        deployments = [document.parsed() for document in documents]
+    if output is MapForm.JSON:
+        maps = [as_data(deployment) for deployment in deployments]
+        emit(maps[0] if len(maps) == 1 else maps, Data.JSON)
+        return
+    out = console()
+    for index, deployment in enumerate(deployments):
+        if index:
+            out.print()
+        if output is MapForm.MERMAID:
+            sys.stdout.write(as_mermaid(deployment))
+        else:
+            for line in as_table(deployment):
+                out.print(line)
 
 
 def as_table(deployment: LLMDeployment) -> Iterator[Text | str]:

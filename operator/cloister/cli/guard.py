@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cloister.cli.documents import STDIN
-from cloister.cli.errors import UserError, show
+from cloister.cli.errors import UserError, friendly
+from cloister.cli.options import FORM, Form
 from cloister.cli.output import Data, echo, emit, table
 from cloister.inspection.conversation import words
 from cloister.inspection.rules import RulesError, RuleSet, parse
@@ -20,20 +20,12 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Prompt injection: what would be decided about prompts, and why.", no_args_is_help=True)
 
 
-class Form(StrEnum):
-    """Output of `guard test`."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
-
-
 @app.command("test")
 def judged(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Prompts, or - for standard input.")],
     rules: Annotated[Path | None, typer.Option(help="A set of rules of your own.")] = None,
     threshold: Annotated[int, typer.Option(min=5, max=95, help="As spec.inference.guard.injectionThreshold.")] = 50,
-    output: Annotated[Form, typer.Option("-o", "--output", help="How to print.")] = Form.TABLE,
+    output: Annotated[Form, FORM] = Form.TABLE,
 ) -> None:
     """Say for each prompt whether it would be blocked, and why.
 
@@ -42,11 +34,9 @@ def judged(
     """
     from cloister.detection import detector  # noqa: PLC0415  (imports numpy)
 
-    try:
+    with friendly():
         judge = detector(*_own(rules), threshold=threshold / 100)
         told = [_told(judge, place, document) for place, document in _requests(_text(file))]
-    except UserError as error:
-        raise show(error) from None
     if output is Form.TABLE:
         shown = ("place", "decision", "score", "view", "why")
         rows = [[str(one[column]) for column in shown] for request in told for one in request["texts"]]
@@ -64,11 +54,9 @@ def check(file: Annotated[Path, typer.Argument(help="A set of rules.")]) -> None
     """Say whether a set of rules is good: as the operator would, which refuses a bad one."""
     from cloister.detection import detector  # noqa: PLC0415  (imports numpy)
 
-    try:
+    with friendly():
         own = _own(file)
         found = detector(*own)
-    except UserError as error:
-        raise show(error) from None
     echo(f"{file} is good: {len(own[0].rules)} rules; {len(found.rules.each)} in all.")
 
 

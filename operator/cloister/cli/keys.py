@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from cloister import names
-from cloister.cli.errors import UserError, show
+from cloister.cli.errors import UserError, friendly
 from cloister.cli.live import Cluster
+from cloister.cli.options import FORM, Context, Form, Kubeconfig
 from cloister.cli.output import Data, console, echo, emit, table
 from cloister.sealing import Kind, SealingError, generate, generate_signing, read_any, write_secret
 from cloister.zones import Component
@@ -45,10 +46,8 @@ def new(
     The public key goes into spec.audit.recipients, `cloister seal --to`, or spec.inference.model.publicKey (ed25519).
     """
     key = generate_signing() if kind is Pair.ED25519 else generate(Kind(kind.value))
-    try:
+    with friendly(SealingError):
         write_secret(out, key)
-    except SealingError as error:
-        raise show(UserError(str(error))) from None
     loss = "sign in its name" if kind is Pair.ED25519 else "read what is sealed for it"
     typer.echo(f"The secret key is in {out}. Whoever loses it can't {loss} any more.", err=True)
     typer.echo(str(key.public))
@@ -57,10 +56,8 @@ def new(
 @app.command()
 def public(file: Annotated[Path, typer.Argument(help="A file with secret keys.")]) -> None:
     """Print the public keys of a file with secret ones."""
-    try:
+    with friendly(SealingError):
         keys = read_any(file)
-    except SealingError as error:
-        raise show(UserError(str(error))) from None
     for key in keys:
         typer.echo(str(key.public))
 
@@ -73,27 +70,15 @@ class StoreName(StrEnum):
     INTERACTION_LOGS = Component.INTERACTION_LOGS.value
 
 
-class Form(StrEnum):
-    """Output of `keys list` and `keys rotate`."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
-
-
 Name = Annotated[str, typer.Argument(help="The deployment.")]
-Output = Annotated[Form, typer.Option("-o", "--output", help="Form of the output.")]
-Context = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]
-Kubeconfig = Annotated[str | None, typer.Option(help="Path of the kubeconfig.")]
+Output = Annotated[Form, FORM]
 
 
 @app.command("list")
 def list_keys(name: Name, output: Output = Form.TABLE, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
     """List the versions of the stores' keys as the operator knows them. Never a key itself."""
-    try:
+    with friendly():
         known = _keyrings(Cluster(context, kubeconfig).get(name).raw)
-    except UserError as error:
-        raise show(error) from None
     if output is not Form.TABLE:
         emit(known, Data(str(output)))
         return
@@ -112,14 +97,12 @@ def rotate(
 ) -> None:
     """Ask the operator for a new key: it makes one, the store moves its objects, and the old key is destroyed."""
     asked = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    try:
+    with friendly():
         cluster = Cluster(context, kubeconfig)
         found = cluster.get(name).raw
         _refuse_if_foreign(_keyrings(found), store)
         _refuse_if_backed(found, store)
         cluster.annotate(name, names.rotation_request(Component(store.value)), asked)
-    except UserError as error:
-        raise show(error) from None
     if output is not Form.TABLE:
         emit({"name": name, "store": store.value, "asked": asked}, Data(str(output)))
         return

@@ -2,9 +2,17 @@
 
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any
 
+import typer
 from rich.text import Text
+
+from cloister import names
+from cloister.cli.errors import friendly
+from cloister.cli.live import Cluster
+from cloister.cli.options import FORM, Context, Kubeconfig
+from cloister.cli.output import Data, console, emit
 
 _GOOD, _BAD, _OPEN = "green", "red", "yellow"
 _STYLE = {"True": _GOOD, "False": _BAD, "Unknown": _OPEN, "Excepted": _OPEN, "Ready": _GOOD, "Stalled": _BAD}
@@ -12,6 +20,40 @@ _STYLE = {"True": _GOOD, "False": _BAD, "Unknown": _OPEN, "Excepted": _OPEN, "Re
 _ADVERSE = ("Reconciling", "Stalled")
 
 Node = tuple[Text, Sequence["Node"]]
+
+
+class StatusForm(StrEnum):
+    """Output of `status`."""
+
+    TREE = "tree"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def status(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One deployment; all of them without it.")
+    ] = None,
+    output: Annotated[StatusForm, FORM] = StatusForm.TREE,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show what the operator has observed: zones, conditions, certificates and their expiry, controls."""
+    with friendly():
+        cluster = Cluster(context, kubeconfig)
+        found = [document.raw for document in ([cluster.get(name)] if name else cluster.all())]
+    if output is not StatusForm.TREE:
+        statuses = [{"name": raw["metadata"]["name"], "status": raw.get("status", {})} for raw in found]
+        emit(statuses[0] if name else statuses, Data(str(output)))
+        return
+    out, now = console(), dt.datetime.now(dt.UTC)
+    if not found:
+        out.print(f"There is no {names.KIND} in this cluster.")
+    for index, raw in enumerate(found):
+        if index:
+            out.print()
+        for line in lines(raw, now):
+            out.print(line)
 
 
 def lines(raw: Mapping[str, Any], now: dt.datetime) -> Iterator[Text]:

@@ -1,7 +1,7 @@
 """`cloister seal`, `unseal` and `sign`: weights as they go into the checkpoints store."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +9,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from cloister.cli.errors import UserError, show
+from cloister.cli.errors import UserError, friendly
+from cloister.cli.options import FORM, TextForm
 from cloister.cli.output import Data, emit
 from cloister.sealing import PublicKey, SealingError, parse_public, read_secrets, read_signing
 from cloister.weights import Done, WeightsError, detached, seal_file, unseal_file
 from cloister.weights import files as weights_files
 from cloister.weights.signatures import SUFFIX
 
-Output = Annotated[str, typer.Option("-o", "--output", help="text or json.")]
+Output = Annotated[TextForm, FORM]
 SignKey = Annotated[Path | None, typer.Option(help="File with an ed25519 key; the signature is written to OUT.sig.")]
 
 
@@ -25,11 +26,10 @@ def seal(
     to: Annotated[list[str], typer.Option(metavar="KEY", help="Public key of a recipient; once for each of them.")],
     out: Annotated[Path | None, typer.Option(help="The sealed file; FILE.sealed without it.")] = None,
     sign_key: SignKey = None,
-    output: Output = "text",
+    output: Output = TextForm.TEXT,
 ) -> None:
     """Seal weights for those who may open them. Interrupted, it goes on where it was when it is run again."""
     with _friendly():
-        _known(output)
         recipients = [_public(number, text) for number, text in enumerate(to, 1)]
         signing = read_signing(sign_key) if sign_key else None
         target = out or Path(f"{file}.sealed")
@@ -45,11 +45,10 @@ def unseal(
     file: Annotated[Path, typer.Argument(help="A sealed file.")],
     key: Annotated[Path, typer.Option(help="File with the secret key of a recipient.")],
     out: Annotated[Path, typer.Option(help="The weights; the file appears only when all of it is verified.")],
-    output: Output = "text",
+    output: Output = TextForm.TEXT,
 ) -> None:
     """Open a sealed file. Interrupted, it goes on where it was when it is run again."""
     with _friendly():
-        _known(output)
         keys = read_secrets(key)
         with _progress("unsealing", file) as progress:
             done = unseal_file(file, out, keys, progress)
@@ -59,11 +58,10 @@ def unseal(
 def sign(
     file: Annotated[Path, typer.Argument(help="The file as it will be stored: sealed, if it is to be sealed.")],
     key: Annotated[Path, typer.Option(help="File with an ed25519 key.")],
-    output: Output = "text",
+    output: Output = TextForm.TEXT,
 ) -> None:
     """Sign a file: the signature is written to FILE.sig."""
     with _friendly():
-        _known(output)
         signing = read_signing(key)
         with _progress("reading", file) as progress:
             digest = weights_files.sha256_of(file, progress)
@@ -79,14 +77,9 @@ def _public(number: int, text: str) -> PublicKey:
         raise UserError(f"--to, key {number}: {error}") from None
 
 
-def _known(output: str) -> None:
-    if output not in ("text", "json"):
-        raise UserError(f"-o {output!r:.40}: text or json")
-
-
-def _report(target: Path, done: Done, output: str, signature: Path | None) -> None:
+def _report(target: Path, done: Done, output: TextForm, signature: Path | None) -> None:
     document = {"file": str(target), "sha256": done.sha256, "size": done.size, "resumed": done.resumed}
-    if output == "json":
+    if output is TextForm.JSON:
         emit(document | ({"signature": str(signature)} if signature else {}), Data.JSON)
         return
     print(f"{target}: {done.size} bytes, SHA-256 {done.sha256}")
@@ -106,12 +99,5 @@ def _progress(what: str, file: Path) -> Iterator[weights_files.Progress]:
         yield lambda done: bar.update(task, completed=done)
 
 
-@contextmanager
-def _friendly() -> Iterator[None]:
-    try:
-        yield
-    except (UserError, WeightsError, SealingError) as error:
-        raise show(error if isinstance(error, UserError) else UserError(str(error))) from None
-    except KeyboardInterrupt:
-        typer.echo("interrupted: run the same command again to go on", err=True)
-        raise typer.Exit(130) from None
+def _friendly() -> AbstractContextManager[None]:
+    return friendly(WeightsError, SealingError, interrupted="interrupted: run the same command again to go on")

@@ -4,7 +4,6 @@ import datetime as dt
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +13,8 @@ from rich import filesize
 
 from cloister.cli.data import identity as identities
 from cloister.cli.data.places import Place, check_apart, inside, place, shown, whole
-from cloister.cli.errors import UserError, show
+from cloister.cli.errors import UserError, friendly
+from cloister.cli.options import FORM, TableForm
 from cloister.cli.output import Data, console, emit, table
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ app = typer.Typer(
 )
 
 STDOUT = "-"
-_CANCELLED = 130
 
 Deployment = Annotated[
     str, typer.Option(metavar="NAME", envvar="CLOISTER_DEPLOYMENT", help="The deployment that has the store.")
@@ -50,13 +49,6 @@ IdentityFolder = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar, also on a terminal.")]
-
-
-class ListForm(StrEnum):
-    """Output of `ls`."""
-
-    TABLE = "table"
-    JSON = "json"
 
 
 @app.command()
@@ -96,7 +88,7 @@ def list_(
     target: Annotated[str, typer.Argument(metavar="STORE/PREFIX", help="The prefix may be empty, or end anywhere.")],
     deployment: Deployment,
     recursive: Annotated[bool, typer.Option("-r", "--recursive", help="All objects, instead of folders.")] = False,
-    output: Annotated[ListForm, typer.Option("-o", "--output", help="Form of the output.")] = ListForm.TABLE,
+    output: Annotated[TableForm, FORM] = TableForm.TABLE,
     endpoint: Endpoint = None,
     identity: IdentityFolder = None,
 ) -> None:
@@ -106,7 +98,7 @@ def list_(
         from cloister.cli.data.listing import entries  # noqa: PLC0415
 
         found = list(entries(_store(deployment, there, endpoint, identity), there, recursive=recursive))
-    if output is ListForm.JSON:
+    if output is TableForm.JSON:
         emit(_document(there, found), Data.JSON)
     elif not found:
         console().print(f"There is nothing below {there}.")
@@ -210,10 +202,6 @@ def _check_installed() -> None:
 
 @contextmanager
 def _friendly() -> Iterator[None]:
-    try:
+    with friendly():
         _check_installed()
         yield
-    except UserError as error:
-        raise show(error) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(_CANCELLED) from None

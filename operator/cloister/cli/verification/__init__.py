@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from cloister import names
-from cloister.cli.errors import BAD_INPUT, UserError, show
+from cloister.cli.errors import BAD_INPUT, friendly
 from cloister.cli.live import Cluster
+from cloister.cli.options import FORM, Context, Kubeconfig
 from cloister.cli.verification import flows, objects, refusals, report
 from cloister.cli.verification.check import Check, Outcome
 from cloister.spec import LLMDeployment
@@ -37,10 +38,10 @@ class Form(StrEnum):
 
 def verify(
     name: Annotated[str, typer.Argument(help="The deployment.")],
-    output: Annotated[Form, typer.Option("-o", "--output", help="Form of the output.")] = Form.TABLE,
+    output: Annotated[Form, FORM] = Form.TABLE,
     timeout: Annotated[int, typer.Option(min=0, help="Seconds to wait for the canaries.")] = 300,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
-    kubeconfig: Annotated[str | None, typer.Option(help="Path of the kubeconfig.")] = None,
+    context: Context = None,
+    kubeconfig: Kubeconfig = None,
 ) -> None:
     """Prove now that a deployment is as isolated as it is declared to be, and say where it is not.
 
@@ -48,7 +49,7 @@ def verify(
     Your own requests try what nobody may do in a zone; those that would change anything are dry runs. Exit code 1:
     something does not hold; 2: the canaries did not answer, or the cluster can't be asked.
     """
-    try:
+    with friendly():
         cluster = Cluster(context, kubeconfig)
         document = cluster.get(name)
         deployment = document.parsed()
@@ -61,8 +62,6 @@ def verify(
             *objects.reported(deployment, raw, dt.datetime.now(dt.UTC)),
             *checks,
         ]
-    except UserError as error:
-        raise show(error) from None
     report.print_all(name, checks, output.value)
     if any(check.outcome is Outcome.FAILED for check in checks):
         raise typer.Exit(1)
