@@ -21,7 +21,8 @@ from cloister.cli import tree
 from cloister.cli.documents import read
 from cloister.lint import RULES
 from cloister.spec import parse
-from tests.edits import EXAMPLES, example
+from tests.backends import backed
+from tests.edits import EXAMPLES, edited, example
 
 CASES = Path(__file__).parents[1] / "cases"
 MAPPED = sorted(path.parent.name for path in CASES.glob("*/input.yaml"))
@@ -473,6 +474,16 @@ def test_a_keyring_of_somebody_else_is_not_turned(keyed: type[Api]) -> None:
     )
     assert keyed.patched[1] is None
     assert "Error: " in run("keys", "rotate", "support-bot", "no-store", code=2)
+
+
+def test_a_store_elsewhere_is_not_turned(keyed: type[Api]) -> None:
+    edit = edited(observed())
+    for path, value in backed("trainingData").items():
+        edit.set(path, value)
+    keyed.answer, keyed.patched = (200, json.dumps(edit.raw).encode()), ("", None)
+    said = run("keys", "rotate", "support-bot", "training-data", code=2)
+    assert "lies in an object store (spec.storage.trainingData.backend)" in said
+    assert keyed.patched[1] is None
 
 
 # The rest

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from junitparser import JUnitXml
 
+from cloister.cli.api import Response
 from cloister.cli.verification import flows, objects, refusals, report
 from cloister.cli.verification.check import Check, Outcome
 from tests.edits import deployment as example
@@ -79,11 +80,11 @@ class Answering:
     def __init__(self, status: int, message: str) -> None:
         self.status, self.message = status, message
 
-    def send(self, method: str, path: str, *_: object, **__: str) -> tuple[int, Object]:
+    def send(self, method: str, path: str, *_: object, **__: str) -> Response:
         if method == "GET":
-            return 200, {"items": [{"metadata": {"name": "p"}}]}
+            return Response(200, {"items": [{"metadata": {"name": "p"}}]}, "")
         verb = {"POST": "create", "DELETE": "delete", "PATCH": "patch"}[method]
-        return self.status, {"message": self.message.replace("VERB", verb)}
+        return Response(self.status, {"message": self.message.replace("VERB", verb)}, "")
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from cloister import names
 from cloister.check.answer import Answer, Check, error, note, ok, warning
 from cloister.check.cluster import RUNTIME_CLASSES
 from cloister.check.view import Object, View
+from cloister.spec.storage import FIELDS
 from cloister.storageclass import encrypts, is_default
 
 CLASSES = "apis/storage.k8s.io/v1/storageclasses"
 DEPLOYMENTS = f"apis/{names.API_VERSION}/{names.PLURAL}"
-_STORES = ("trainingData", "checkpoints", "interactionLogs")
 
 
 def _default(view: View) -> Iterator[Answer]:
@@ -60,7 +60,7 @@ def _wanted(view: View) -> Iterator[Answer]:
 
 
 def _storage(spec: Mapping[str, Any], there: frozenset[str]) -> Iterator[tuple[str, str, frozenset[str]]]:
-    for store in _STORES:
+    for store in FIELDS.values():
         declared = (spec.get("storage") or {}).get(store) or {}
         yield f"storage.{store}.storageClassName", declared.get("storageClassName") or "", there
 

@@ -4,11 +4,9 @@ import datetime as dt
 import email.utils
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -16,8 +14,8 @@ from rich.text import Text
 import cloister
 from cloister.check import CHECKS, Object, Probe, Reply, Result, State, View, run
 from cloister.check.cluster import VERSION
-from cloister.cli.errors import UserError, friendly
-from cloister.cli.live import TIMEOUT, client_of, unreachable
+from cloister.cli.api import Response, ask, client_of, unknown_here
+from cloister.cli.errors import friendly
 from cloister.cli.options import FORM, Context, Form, Kubeconfig
 from cloister.cli.output import Data, console, emit, table
 
@@ -26,17 +24,6 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 _AT_ONCE = 8
-
-
-@dataclass(frozen=True)
-class _Answered:
-    status: int
-    body: Mapping[str, Any]
-    date: str
-
-    @property
-    def message(self) -> str:
-        return str(self.body.get("message", f"status {self.status}"))
 
 
 def check_(
@@ -66,7 +53,7 @@ def _look(context: str | None, kubeconfig: str | None) -> View:
     first = asking.get(VERSION)
     here = dt.datetime.now(dt.UTC)
     if first.status == 401:
-        raise UserError(f"{asking.server}: does not know you (401): sign in again, or choose another --context")
+        raise unknown_here(asking.server)
     paths = sorted({path for check in CHECKS for path in check.paths})
     probes = {probe for check in CHECKS for probe in check.probes}
     objects: dict[str, tuple[Object, ...] | None] = {}
@@ -91,9 +78,9 @@ def _look(context: str | None, kubeconfig: str | None) -> View:
 class _Asking:
     """Plain requests: the paths of the API, as they stand in its reference."""
 
-    def __init__(self, api: "ApiClient") -> None:
-        self._api = api
-        self.server = str(api.configuration.host)
+    def __init__(self, client: "ApiClient") -> None:
+        self._api = client
+        self.server = str(client.configuration.host)
 
     def everything(self, path: str) -> tuple[Object, ...] | str | None:
         """What is at a path, a list page by page; None where there is no such thing; text: why it was refused."""
@@ -114,33 +101,14 @@ class _Asking:
 
     def tried(self, probe: Probe) -> Reply:
         """The answer to a dry run."""
-        answer = self._call("POST", f"{probe.path}?dryRun=All", json.loads(probe.body))
+        answer = ask(self._api, "POST", f"/{probe.path}", json.loads(probe.body), query=[("dryRun", "All")])
         return Reply(answer.status, answer.message)
 
-    def get(self, path: str, **parameters: str) -> _Answered:
+    def get(self, path: str, **parameters: str) -> Response:
         """One request."""
         way, _, query = path.partition("?")
-        asked = [pair.partition("=")[::2] for pair in query.split("&") if pair]
-        asked += [("limit", str(_PAGE)), *parameters.items()]
-        return self._call("GET", f"{way}?{'&'.join(f'{name}={quote(value)}' for name, value in asked)}")
-
-    def _call(self, method: str, path: str, body: Any = None) -> _Answered:
-        from urllib3.exceptions import HTTPError  # noqa: PLC0415
-
-        headers = {"Accept": "application/json", "Content-Type": "application/json"}
-        try:
-            request = self._api.param_serialize(
-                method, f"/{path}", header_params=headers, body=body, auth_settings=["BearerToken"]
-            )
-            response = self._api.call_api(*request, _request_timeout=TIMEOUT)
-            data: bytes = response.read()  # type: ignore[no-untyped-call]
-        except (HTTPError, OSError) as error:
-            raise unreachable(self.server, error) from None
-        try:
-            document = json.loads(data)
-        except ValueError:
-            document = {"message": data.decode(errors="replace").strip()}
-        return _Answered(response.status, document, response.headers.get("date", ""))
+        asked = [(name, value) for name, _, value in (pair.partition("=") for pair in query.split("&") if pair)]
+        return ask(self._api, "GET", f"/{way}", query=[*asked, ("limit", str(_PAGE)), *parameters.items()])
 
 
 _STYLE = {State.ERROR: "bold red", State.WARNING: "yellow", State.UNKNOWN: "magenta", State.NOTE: "cyan"}

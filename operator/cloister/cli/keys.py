@@ -14,6 +14,8 @@ from cloister.cli.live import Cluster
 from cloister.cli.options import FORM, Context, Form, Kubeconfig
 from cloister.cli.output import Data, console, echo, emit, table
 from cloister.sealing import Kind, SealingError, generate, generate_signing, read_any, write_secret
+from cloister.spec import LLMDeployment
+from cloister.spec.storage import FIELDS
 from cloister.zones import Component
 
 app = typer.Typer(
@@ -99,10 +101,10 @@ def rotate(
     asked = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     with friendly():
         cluster = Cluster(context, kubeconfig)
-        found = cluster.get(name).raw
-        _refuse_if_foreign(_keyrings(found), store)
-        _refuse_if_backed(found, store)
-        cluster.annotate(name, names.rotation_request(Component(store.value)), asked)
+        found = cluster.get(name)
+        _refuse_if_foreign(_keyrings(found.raw), store)
+        _refuse_if_backed(found.parsed(), Component(store))
+        cluster.annotate(name, names.rotation_request(Component(store)), asked)
     if output is not Form.TABLE:
         emit({"name": name, "store": store.value, "asked": asked}, Data(str(output)))
         return
@@ -121,15 +123,10 @@ def _refuse_if_foreign(known: list[dict[str, Any]], store: StoreName) -> None:
             raise UserError(f"the keyring of {store.value} is {secret}: make the new key there")
 
 
-def _refuse_if_backed(raw: Mapping[str, Any], store: StoreName) -> None:
-    field = {
-        StoreName.TRAINING_DATA: "trainingData",
-        StoreName.CHECKPOINTS: "checkpoints",
-        StoreName.INTERACTION_LOGS: "interactionLogs",
-    }[store]
-    if raw.get("spec", {}).get("storage", {}).get(field, {}).get("backend"):
+def _refuse_if_backed(deployment: LLMDeployment, store: Component) -> None:
+    if deployment.spec.storage.by_component()[store].backend:
         raise UserError(
-            f"{store.value} lies in an object store (spec.storage.{field}.backend), where objects are not moved to a"
+            f"{store} lies in an object store (spec.storage.{FIELDS[store]}.backend), where objects are not moved to a"
             " new key: with a keyring of your own (encryption.keyRef), append a key there, for new objects"
         )
 

@@ -11,6 +11,7 @@ from cloister.explain.gate import asked
 from cloister.explain.network import entering, leaving, neighbours, ports
 from cloister.flows import Flow, flows
 from cloister.spec import LLMDeployment
+from cloister.spec.storage import FIELDS
 from cloister.zones import (
     FLOW_TABLE,
     GATE_HEALTH_PORT,
@@ -37,11 +38,6 @@ DECLARATIONS: Mapping[str, str] = {
     "scrape-gate": "spec.metrics.scrapers, for the counts of the gate",
 }
 """Row of the flow table -> the field that makes a flow of it. Records need none: every auditor stores them."""
-_STORES = {
-    Component.TRAINING_DATA: "trainingData",
-    Component.CHECKPOINTS: "checkpoints",
-    Component.INTERACTION_LOGS: "interactionLogs",
-}
 _NODE_SEES = {
     HEALTH_PORT: "whether all is well, and nothing else",
     GATE_HEALTH_PORT: "whether all is well, and nothing else",
@@ -119,7 +115,7 @@ def _rows(source: End, target: End, port: int | None) -> list[str]:
     """The rows that these ends could stand in. Counts are suggested to nobody who did not name their port."""
     sources, targets = source.parties(), target.parties()
     component = target.component or source.component
-    store = _STORES.get(component) if component else None
+    store = FIELDS.get(component) if component else None
     return [
         DECLARATIONS[rule.id].format(store=store)
         for rule in FLOW_TABLE

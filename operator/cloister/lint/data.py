@@ -7,6 +7,8 @@ from itertools import combinations
 from cloister.lint.finding import Hit, Rule, Severity
 from cloister.spec import LLMDeployment, Writer, milli
 from cloister.spec.fields import seconds
+from cloister.spec.storage import FIELDS
+from cloister.zones import Component
 
 
 def _below(key: str, prefixes: Sequence[str]) -> bool:
@@ -66,8 +68,8 @@ def _replaces_model(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
 def _shared_prefix(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
     storage = deployment.spec.storage
     stores: tuple[tuple[str, tuple[Writer, ...]], ...] = (
-        ("trainingData", storage.training_data.writers),
-        ("checkpoints", storage.checkpoints.writers),
+        (FIELDS[Component.TRAINING_DATA], storage.training_data.writers),
+        (FIELDS[Component.CHECKPOINTS], storage.checkpoints.writers),
     )
     for store, writers in stores:
         for (_first, first), (index, second) in combinations(enumerate(writers), 2):
@@ -129,16 +131,11 @@ def _no_room(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
 
 
 def _odd_rotation(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
-    storage = deployment.spec.storage
-    for name, store in (
-        ("trainingData", storage.training_data),
-        ("checkpoints", storage.checkpoints),
-        ("interactionLogs", storage.interaction_logs),
-    ):
+    for component, store in deployment.spec.storage.by_component().items():
         every = store.encryption.rotate_every if store.encryption else None
         if every and not _DAY <= seconds(every) <= _YEAR:
             often = "each rotation writes the whole store anew" if seconds(every) < _DAY else "a key lives over a year"
-            yield Hit(f"spec.storage.{name}.encryption.rotateEvery", often, every)
+            yield Hit(f"spec.storage.{FIELDS[component]}.encryption.rotateEvery", often, every)
 
 
 def _short_memory(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:

@@ -21,9 +21,9 @@ from cloister.spec.fields import (
 from cloister.spec.identity import Identity
 from cloister.spec.metrics import Metrics
 from cloister.spec.problems import refused_if
-from cloister.spec.storage import Principal, Storage
+from cloister.spec.storage import FIELDS, Principal, Storage
 from cloister.spec.workload import RESERVED_PORTS, Client, Inference, Training
-from cloister.zones import PLACES, Zone
+from cloister.zones import PLACES, Component, Zone
 
 MAX_NAME_LENGTH = 40
 """Leaves room in 63 characters for every suffix that Cloister adds to a deployment's name."""
@@ -175,12 +175,12 @@ class Spec(Model):
         people = (rule.apis for rule in (self.identity.users.rules if self.identity.users else ()))
         yield "spec.inference.clients", sum(paths.get(api, 0) for apis in (*clients, *people) for api in apis)
         training = self.training
-        for field, store, own in (
-            ("trainingData", self.storage.training_data, training.reads if training else ()),
-            ("checkpoints", self.storage.checkpoints, training.writes if training else ()),
+        for component, store, own in (
+            (Component.TRAINING_DATA, self.storage.training_data, training.reads if training else ()),
+            (Component.CHECKPOINTS, self.storage.checkpoints, training.writes if training else ()),
         ):
             count = sum(len(r.prefixes) for r in store.readers) + sum(len(w.prefixes) for w in store.writers)
-            yield f"spec.storage.{field}", count + len(own)
+            yield f"spec.storage.{FIELDS[component]}", count + len(own)
 
     def _declared_twice(self) -> Iterator[tuple[str, str]]:
         seen: dict[tuple[str, str], int] = {}

@@ -1,6 +1,6 @@
 """`spec.storage`: three stores, each with its own volume, identity, policy and keys."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
@@ -151,6 +151,14 @@ class InteractionLogs(Store):
     readers: Annotated[tuple[LogReader, ...], Field(max_length=32)] = Field((), description="Auditors of the logs.")
 
 
+FIELDS: Mapping[Component, str] = {
+    Component.TRAINING_DATA: "trainingData",
+    Component.CHECKPOINTS: "checkpoints",
+    Component.INTERACTION_LOGS: "interactionLogs",
+}
+"""Store -> its field below `spec.storage`."""
+
+
 class Storage(Model):
     """The storage zone."""
 
@@ -160,9 +168,8 @@ class Storage(Model):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Field and message of each: the rules of CEL above, for a resource that was stored before they were."""
-        for name, store in zip(
-            ("trainingData", "checkpoints", "interactionLogs"), self.by_component().values(), strict=True
-        ):
+        for component, store in self.by_component().items():
+            name = FIELDS[component]
             encryption, field = store.encryption, f"spec.storage.{name}.encryption"
             if encryption and encryption.key_ref:
                 if encryption.key_ref.name.startswith((_LEAVES, _KEYRINGS)):

@@ -9,13 +9,8 @@ from pathlib import Path
 
 from cloister import objectkeys
 from cloister.cli.errors import UserError
+from cloister.spec.storage import FIELDS
 from cloister.zones import STORES, Component
-
-_FIELDS = {
-    Component.TRAINING_DATA: "trainingData",
-    Component.CHECKPOINTS: "checkpoints",
-    Component.INTERACTION_LOGS: "interactionLogs",
-}
 
 
 @dataclass(frozen=True)
@@ -36,7 +31,7 @@ class Place:
     @property
     def field(self) -> str:
         """Where the resource says who may do what here."""
-        return f"spec.storage.{_FIELDS[self.store]}"
+        return f"spec.storage.{FIELDS[self.store]}"
 
     def below(self, rest: str) -> "Place":
         """A place whose key begins with this one's."""

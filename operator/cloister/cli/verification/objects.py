@@ -29,12 +29,12 @@ def policies(cluster: Cluster, deployment: LLMDeployment) -> Iterator[Check]:
     }
     for place in PLACES:
         namespace = names.namespace(deployment.name, place)
-        status, answer = cluster.send("GET", f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies")
-        if status != 200:
-            why = f"networkpolicies can't be listed ({status}): {answer.get('message', '')}"
+        reply = cluster.send("GET", f"/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies")
+        if reply.status != 200:
+            why = f"networkpolicies can't be listed ({reply.status}): {reply.message}"
             yield Check("policies", namespace, Outcome.UNTRIED, why)
             continue
-        live = {str(item["metadata"]["name"]): item.get("spec") or {} for item in answer["items"]}
+        live = {str(item["metadata"]["name"]): item.get("spec") or {} for item in reply.body["items"]}
         own = {key[2]: spec for key, spec in wanted.items() if key[1] == namespace}
         for name, spec in sorted(own.items()):
             yield _policy(f"{namespace}/{name}", spec, live.get(name))
@@ -52,8 +52,9 @@ def _policy(where: str, wanted: Any, live: Any) -> Check:
 def _foreign(cluster: Cluster, namespace: str, others: list[str]) -> Check:
     for path in _ADD_MORE:
         version, _, plural = path.rpartition("/")
-        status, answer = cluster.send("GET", f"/apis/{version}/namespaces/{namespace}/{plural}")
-        others += [f"{plural}/{item['metadata']['name']}" for item in answer.get("items", ())] if status == 200 else []
+        reply = cluster.send("GET", f"/apis/{version}/namespaces/{namespace}/{plural}")
+        if reply.status == 200:
+            others += [f"{plural}/{item['metadata']['name']}" for item in reply.body.get("items", ())]
     if others:
         said = f"not Cloister's, and may widen the zone: {', '.join(others)}"
         return Check("policies", f"no foreign policy in {namespace}", Outcome.FAILED, said)

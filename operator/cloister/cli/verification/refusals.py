@@ -7,6 +7,7 @@ from typing import Any
 
 from cloister import names
 from cloister.check.guards import GUARD_SUFFIX
+from cloister.cli.api import Response
 from cloister.cli.live import Cluster
 from cloister.cli.verification.check import Check, Outcome
 from cloister.flows import components
@@ -60,26 +61,27 @@ def checks(cluster: Cluster, deployment: LLMDeployment) -> Iterator[Check]:
 
 def _refused(cluster: Cluster, attempt: _Attempt, body: Mapping[str, Any] | None) -> Check:
     content = _MERGE if attempt.method == "PATCH" else "application/json"
-    status, answer = cluster.send(attempt.method, attempt.path, body, content, **_DRY)
-    return _told(attempt, status, str(answer.get("message", "")), let_through=status < 300)
+    reply = cluster.send(attempt.method, attempt.path, body, content, **_DRY)
+    return _told(attempt, reply, let_through=reply.status < 300)
 
 
 def _exec(cluster: Cluster, core: str, namespace: str) -> Check:
     """Without the headers that would switch protocols no kubelet runs anything; the guard answers before that."""
     what = f"exec into a pod of {namespace}"
     selector = f"{names.LABEL_ROLE}={names.WORKLOAD}"
-    status, answer = cluster.send("GET", f"{core}/pods", labelSelector=selector)
-    if status != 200:
-        return Check("refusals", what, Outcome.UNTRIED, f"pods can't be listed ({status}): {answer.get('message', '')}")
-    pods = [str(item["metadata"]["name"]) for item in answer["items"]]
+    found = cluster.send("GET", f"{core}/pods", labelSelector=selector)
+    if found.status != 200:
+        return Check("refusals", what, Outcome.UNTRIED, f"pods can't be listed ({found.status}): {found.message}")
+    pods = [str(item["metadata"]["name"]) for item in found.body["items"]]
     if not pods:
         return Check("refusals", what, Outcome.UNTRIED, "no pod runs there now")
     attempt = _Attempt(what, "POST", f"{core}/pods/{pods[0]}/exec", "pods/exec")
-    status, answer = cluster.send(attempt.method, attempt.path, command="true", stdout="true")
-    return _told(attempt, status, str(answer.get("message", "")), let_through=status not in (401, 403, 404))
+    reply = cluster.send(attempt.method, attempt.path, command="true", stdout="true")
+    return _told(attempt, reply, let_through=reply.status not in (401, 403, 404))
 
 
-def _told(attempt: _Attempt, status: int, message: str, *, let_through: bool) -> Check:
+def _told(attempt: _Attempt, reply: Response, *, let_through: bool) -> Check:
+    status, message = reply.status, reply.message
     if let_through:
         said = (
             f"let through ({status}). Are the chart's admission policies in force, or are you in its break-glass group?"
