@@ -19,6 +19,7 @@ import cloister
 from cloister import cli
 from cloister.cli import tree
 from cloister.cli.documents import read
+from cloister.cli.errors import UserError
 from cloister.lint import RULES
 from cloister.spec import parse
 from tests.backends import backed
@@ -90,6 +91,30 @@ def test_aliases_that_unfold_to_gigabytes() -> None:
 
 def test_a_file_too_large() -> None:
     assert "is larger than" in run("lint", "-", stdin="#" * (5 * 2**20), code=2)
+
+
+class Endless(io.RawIOBase):
+    """A device that never ends; asked for far more than a resource has, it says so."""
+
+    given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self.given += len(buffer)
+        assert self.given < 2**24, "everything is read before the size is looked at"
+        buffer[:] = b"#" * len(buffer)
+        return len(buffer)
+
+
+def test_what_never_ends_is_not_read_to_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
+    with pytest.raises(UserError, match="is larger than"):
+        read("-")
+    monkeypatch.setattr(Path, "open", lambda *_: io.BufferedReader(Endless()))
+    with pytest.raises(UserError, match="is larger than"):
+        read("device")
 
 
 def test_values_are_read_as_kubectl_reads_them(tmp_path: Path) -> None:

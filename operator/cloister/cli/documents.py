@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,8 @@ def read(source: str) -> list[Document]:
 
 def _text(source: str, label: str) -> str:
     try:
-        data = sys.stdin.buffer.read() if source == STDIN else Path(source).read_bytes()
+        with nullcontext(sys.stdin.buffer) if source == STDIN else Path(source).open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise UserError(f"{label}: {(error.strerror or str(error)).lower()}") from None
     if len(data) > _MAX_BYTES:
