@@ -431,12 +431,18 @@ def test_what_the_api_server_says_is_explained(api: type[Api], answer: tuple[int
         assert message in run(command, "x", code=2)
 
 
+def test_a_cluster_that_knows_nobody_is_not_checked(api: type[Api]) -> None:
+    api.answer = (401, b"{}")
+    assert "does not know you (401): sign in again" in run("check", code=2)
+
+
 def test_a_cluster_that_is_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_kubeconfig(monkeypatch, tmp_path, "http://127.0.0.1:1")
-    message = run("status", code=2)
-    assert message.startswith("error: http://127.0.0.1:1: can't be reached: ")
-    assert "refused" in message
-    assert "is this the right context?" in message
+    for command in ("status", "check"):
+        message = run(command, code=2)
+        assert message.startswith("error: http://127.0.0.1:1: can't be reached: ")
+        assert "refused" in message
+        assert "is this the right context?" in message
 
 
 def test_a_kubeconfig_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
