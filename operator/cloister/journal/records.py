@@ -114,7 +114,6 @@ class _Who(_Model):
     """`sid`."""
     token_id: str | None = Field(None, alias="token.id")
     """`jti`."""
-    issuer: str | None = None
     roles: Strings | None = None
     country: str | None = None
     device: Literal["managed", "unmanaged"] | None = None
@@ -133,12 +132,7 @@ class _GenAi(_Model):
     operation_name: str | None = Field(None, alias="gen_ai.operation.name")
     request_model: str | None = Field(None, alias="gen_ai.request.model")
     request_max_tokens: Integer | None = Field(None, alias="gen_ai.request.max_tokens")
-    request_choice_count: Integer | None = Field(None, alias="gen_ai.request.choice.count")
-    request_seed: Integer | None = Field(None, alias="gen_ai.request.seed")
     request_stream: bool | None = Field(None, alias="gen_ai.request.stream")
-    request_stop_sequences: Strings | None = Field(None, alias="gen_ai.request.stop_sequences")
-    output_type: str | None = Field(None, alias="gen_ai.output.type")
-    conversation_id: str | None = Field(None, alias="gen_ai.conversation.id")
 
 
 class _GenAiReply(_Model):
@@ -172,7 +166,6 @@ class Stop(_Model):
     """A process has ended in good order."""
 
     type: Literal["stop"]
-    reason: str | None = None
 
 
 class Request(_Who, _GenAi, _Risk, _Verdicts, _Content):
@@ -220,14 +213,13 @@ class Reply(_GenAiReply, _Risk, _Verdicts, _Content):
     exchange: str
     status: Size | None = None
     """HTTP status; absent where the model never answered."""
-    outcome: Literal["complete", "cancelled", "cut", "failed", "refused"]
+    outcome: Literal["complete", "cancelled", "cut", "failed"]
     """cancelled: the caller left. cut: ended by us. failed: the model did not answer, or broke off."""
     code: str | None = None
     """Of the error that the caller was given."""
     reason: str | None = None
     duration_us: Size | None = None
     """From the request's last byte to the reply's."""
-    first_byte_us: Size | None = None
     parts: Size | None = None
     """Number of `reply.part` records."""
 
