@@ -228,6 +228,23 @@ class TestPaths:
         assert len(gate.auditor.seen) == before
 
     @pytest.mark.parametrize(
+        ("path", "headers"),
+        [
+            (CHAT, {"X-A": "a" * 62_000}),
+            (CHAT, {f"X-{number}": "a" for number in range(101)}),
+            (f"{CHAT}?{'a' * 62_000}", {}),
+            (f"/{'a' * 62_000}", {}),
+        ],
+        ids=["a long header", "many headers", "a long query", "a long path"],
+    )
+    def test_more_head_than_there_may_be(
+        self, gate: Gate, nightly: ssl.SSLContext, path: str, headers: dict[str, str]
+    ) -> None:
+        before = len(gate.auditor.seen)
+        assert gate.ask(nightly, path=path, headers=headers).status == 431
+        assert len(gate.auditor.seen) == before
+
+    @pytest.mark.parametrize(
         "chunks",
         [
             b"2;a\nb\r\n{}\r\n0\r\n\r\n",
