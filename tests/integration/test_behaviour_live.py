@@ -1,11 +1,18 @@
 """Behaviour in the running auditor: a fresh sign-in is asked for between two requests, and a restart forgets nothing
-(ZT-07, ZT-09)."""
+(ZT-07, ZT-09); replies that drift are told (ZT-29)."""
 
+import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from cloister.auditor.drift import Replies
+from cloister.auditor.memory import Memory
+from cloister.inspection.behaviour import Behaviour, Done, Kind, Thresholds, Who
+from cloister.inspection.drift.watch import BATCH, LEARN
+from tests.auditor.model import answer
 from tests.auditor.running import CHAT, MACHINE, Auditor, person, prompt, running
 
 BEHAVIOUR = {
@@ -100,3 +107,55 @@ def test_memory_that_is_damaged_is_learned_anew_and_told(auditor: Auditor) -> No
     auditor.start()
     assert auditor.ask(prompt("tiny"), person(), path=CHAT).status == 200
     assert [alert["code"] for alert in auditor.records("alert")] == ["behaviour.memory-lost"]
+
+
+def weeks_of(name: str, directory: Path) -> None:
+    """Writes down three weeks of small replies by one model, as an auditor that saw them would have."""
+    memory, behaviour = Memory(directory), Behaviour(Thresholds(20, 40, 60, 7200, 10800))
+    who, begin = Who(memory.pseudonym("person", name), Kind.PERSON), time.time() - 22 * 86400
+    for number in range(21 * 24):
+        at = begin + number * 3600
+        behaviour.arrives(who, at)
+        behaviour.done(who, Done("chat", "tiny", 100 + number * 37 % 400, 200), at)
+    memory.encode(behaviour, 1)
+    memory.save(memory.lines(behaviour))
+
+
+def test_a_sudden_export_is_told_of_whom_it_is_unusual_for(auditor: Auditor) -> None:
+    auditor.end()
+    weeks_of("ada", auditor.root / "journal" / "behaviour")
+    auditor.start()
+    auditor.model.given = answer().replace(b'"tiny"', b'"other"').replace(b": 5,", b": 30000,")
+    assert auditor.ask(prompt("given-whole"), person(sub="bob", sid="s-2")).status == 200
+    assert auditor.ask(prompt("given-whole"), person()).status == 200
+    auditor.until(lambda: bool(auditor.records("alert")), "an alert")
+    (alert,) = auditor.records("alert")
+    assert alert["user.id"] == "ada"
+    assert alert["code"] == "behaviour.step-up"
+    assert "30000 tokens this hour, where 15000 would be much (+40)" in alert["message"]
+    assert "model not used before: other (+12)" in alert["message"]
+    assert auditor.ask(prompt(), person()).status == 401
+
+
+def test_a_model_that_begins_to_decline_is_told(auditor: Auditor) -> None:
+    auditor.end()
+    replies = Replies(auditor.root / "journal" / "behaviour")
+    record = {"type": "reply", "outcome": "complete", "status": 200, "duration_us": 5000}
+    record |= {"gen_ai.response.model": "tiny", "gen_ai.response.finish_reasons": ["stop"]}
+    begin, count = time.time() - 3 * 86400, BATCH * (LEARN + 1)
+    for number in range(count):
+        at = begin + number * 2 * 86400 / count
+        assert not list(replies.finished("chat", record, 5, "The answer to this is in the box, and you have it.", at))
+    replies.save(replies.lines())
+    auditor.start()
+    auditor.model.given = answer("I'm sorry, but I can't help with the thing that you ask for, and that is it.")
+
+    def told() -> list[str]:
+        return [alert["message"] for alert in auditor.records("alert") if alert["code"] == "drift.declined"]
+
+    for _ in range(10 * BATCH):
+        assert json.loads(auditor.ask(prompt("given-whole")).body)["model"] == "tiny"
+        if auditor.metric("alerts_total", '{severity="warning",source="drift"}'):
+            break
+    auditor.until(lambda: bool(told()), "the alert in the journal")
+    assert told() == ["Replies of tiny have changed: declined was in 0 of 100, and is now in 100 of 100"]
