@@ -23,3 +23,11 @@ def test_version_is_that_of_the_project() -> None:
 def test_source_root_does_not_shadow_the_standard_library() -> None:
     assert not (ROOT / "operator" / "__init__.py").exists()
     assert str(ROOT / "operator") not in (sys.modules["operator"].__file__ or "")
+
+
+def test_every_dependency_has_a_record() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["data"]]
+    names = {match[0] for text in needed if (match := re.match(r"[a-z0-9-]+", text))}
+    records = "\n".join(path.read_text().lower() for path in (ROOT / "docs" / "adr").glob("*.md"))
+    assert {name for name in names if not re.search(rf"\b{name}\b", records)} == set()
