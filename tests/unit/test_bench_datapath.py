@@ -22,6 +22,7 @@ from tests.bench.datapath.figures import (
     BARE,
     BOTH,
     DIRECT,
+    INSPECTING,
     LITELLM,
     MANY,
     ONE,
@@ -37,10 +38,10 @@ from tests.bench.datapath.paths import Path
 from tests.bench.datapath.plot import bars
 from tests.bench.datapath.program import program
 from tests.bench.datapath.report import plot, report
-from tests.bench.datapath.workloads import EVENTS, Kind, Workload, workloads
+from tests.bench.datapath.workloads import EVENTS, PROMPT, Kind, Workload, workloads
 from tests.environments import pinned
 
-PATHS = (DIRECT, BARE, ALONE, BOTH, LITELLM)
+PATHS = (DIRECT, BARE, ALONE, BOTH, INSPECTING, LITELLM)
 BRIEF = Timing(0.05, 0.1)
 Reply = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -265,17 +266,22 @@ def sample(latency: float, cpu: float = 0.0, events: int = 0) -> Sample:
     return Sample(1.0, 100, events, cpu, [latency] * 100, [latency / 2] if events else [], [], [], 100)
 
 
-def rounds(both: float = 1_500.0, litellm: float = 3.0, gate: float = 0.02) -> Rounds:
+def rounds(
+    both: float = 1_500.0, litellm: float = 3.0, gate: float = 0.02, inspected: float = 100.0, words: float = 0.005
+) -> Rounds:
     """Two rounds, the second on a machine that had become three times slower."""
     found = Rounds()
     for slower in (1, 3):
         found.syncs.append(200.0 * slower)
-        latencies = {DIRECT: 100.0, BARE: 300.0, ALONE: 800.0, BOTH: both, LITELLM: 20_000.0}
-        cpu = {DIRECT: 0.0, BARE: 0.01, ALONE: 0.015, BOTH: gate, LITELLM: litellm}
+        latencies = {DIRECT: 100.0, BARE: 300.0, ALONE: 800.0, BOTH: both}
+        latencies |= {INSPECTING: both + inspected, LITELLM: 20_000.0}
+        cpu = {DIRECT: 0.0, BARE: 0.01, ALONE: 0.015, BOTH: gate}
+        cpu |= {INSPECTING: gate + words, LITELLM: litellm}
         for path in PATHS:
             found.add(path, ONE, sample(latencies[path] * slower, cpu[path] * slower))
             found.add(path, MANY, sample(latencies[path] * slower, cpu[path] * slower))
             found.add(path, STREAMS, sample(latencies[path] * slower, cpu[path] * slower, 1000))
+            found.add(path, PROMPT, sample(latencies[path] * slower))
     return found
 
 
@@ -290,16 +296,20 @@ def test_figures_are_medians_and_what_is_compared_is_compared_within_a_round() -
 
 
 @pytest.mark.parametrize(
-    ("found", "met"),
+    ("found", "missed"),
     [
-        (rounds(both=500.0), [True, True, True, True]),
-        (rounds(both=1_500.0), [True, True, False, True]),
-        (rounds(both=500.0, litellm=1.0), [False, True, True, True]),
-        (rounds(both=500.0, gate=0.04), [True, True, True, False]),
+        (rounds(both=500.0), ""),
+        (rounds(both=1_500.0), "gate + auditor: added p50 beyond"),
+        (rounds(both=500.0, litellm=1.0), "auditor alone: requests"),
+        (rounds(both=500.0, gate=0.04), "gate + auditor: CPU"),
+        (rounds(both=500.0, inspected=200.0), "inspection: added p50"),
+        (rounds(both=500.0, words=0.01), "inspection: CPU of an SSE event"),
     ],
 )
-def test_each_target_is_judged_by_its_own_figure(found: Rounds, met: list[bool]) -> None:
-    assert [target.met for target in found.targets()] == met
+def test_each_target_is_judged_by_its_own_figure(found: Rounds, missed: str) -> None:
+    assert len(found.targets()) == 6
+    failed = [target.text for target in found.targets() if not target.met]
+    assert [text.startswith(missed) for text in failed] == ([True] if missed else [])
 
 
 def test_a_run_that_did_not_measure_them_judges_no_targets() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.bench.datapath.measuring import Sample
-from tests.bench.datapath.workloads import Workload
+from tests.bench.datapath.workloads import PROMPT, Workload
 
 DIRECT, BARE, ALONE, BOTH, PERSON, INSPECTING, LITELLM = (
     "direct",
@@ -93,8 +93,7 @@ class Rounds:
 
     def added(self, path: str, workload: Workload, share: float = 0.5) -> float:
         """Microseconds at this quantile beyond the direct path's, compared within each round."""
-        pairs = zip(self._samples[path, workload], self._samples[DIRECT, workload], strict=True)
-        return statistics.median(quantile(a.latencies, share) - quantile(b.latencies, share) for a, b in pairs)
+        return self.between(path, DIRECT, workload, lambda sample: quantile(sample.latencies, share))
 
     def beyond(self, path: str, workload: Workload, syncs: int) -> float:
         """Added p50 less what so many fdatasyncs of the same round take."""
@@ -107,6 +106,11 @@ class Rounds:
         """How often the CPU that a request costs on one path is what it costs on another, within each round."""
         pairs = zip(self._samples[dear, workload], self._samples[cheap, workload], strict=True)
         return statistics.median(cpu_per_request(a) / cpu_per_request(b) for a, b in pairs)
+
+    def between(self, dear: str, cheap: str, workload: Workload, of: Callable[[Sample], float]) -> float:
+        """By how much a figure of one path is beyond that of another, compared within each round."""
+        pairs = zip(self._samples[dear, workload], self._samples[cheap, workload], strict=True)
+        return statistics.median(of(a) - of(b) for a, b in pairs)
 
     def targets(self) -> list[Target]:
         """Those that this run measured what they are about."""
@@ -123,6 +127,12 @@ class Rounds:
         if self.has(BOTH, MANY):
             times = self.times(BOTH, BARE, MANY)
             found.append(Target("gate + auditor: CPU of a request, times the bare Envoy hop's", times, 3))
+        if self.has(INSPECTING, PROMPT):
+            more = self.between(INSPECTING, BOTH, PROMPT, median_latency) / 1e3
+            found.append(Target("inspection: added p50 of a 2 KB prompt, ms", more, 0.3))
+        if self.has(INSPECTING, STREAMS):
+            more = self.between(INSPECTING, BOTH, STREAMS, cpu_per_event)
+            found.append(Target("inspection: CPU of an SSE event, microseconds", more, 15))
         return found
 
 
@@ -130,6 +140,11 @@ def quantile(values: list[float], share: float) -> float:
     """The smallest value that this share of them does not exceed (nearest rank); 0 for none."""
     ordered = sorted(values)
     return ordered[max(0, -int(-len(ordered) * share // 1) - 1)] if ordered else 0.0
+
+
+def median_latency(sample: Sample) -> float:
+    """Microseconds."""
+    return quantile(sample.latencies, 0.5)
 
 
 def cpu_per_request(sample: Sample) -> float:

@@ -39,7 +39,7 @@ def report(rounds: Rounds, workloads: Sequence[Workload], paths: Sequence[str], 
     if found := rounds.targets():
         lines += ["", "| target | measured | bound | |", "|---|---:|---:|---|"]
         for target in found:
-            bound = f"{'at least' if target.at_least else 'at most'} {target.bound:,.0f}"
+            bound = f"{'at least' if target.at_least else 'at most'} {target.bound:,g}"
             verdict = "met" if target.met else "MISSED"
             lines.append(f"| {target.text} | {_short(target.value)} | {bound} | {verdict} |")
     return "\n".join([*lines, ""])

@@ -61,11 +61,15 @@ class Workload:
         return "\r\n".join(lines) + body.decode()
 
 
+PROMPT = Workload("plain", 2 << 10, 1)
+"""What inspection is measured by."""
+
+
 def workloads(sizes: tuple[int, ...] = SIZES, connections: tuple[int, ...] = CONNECTIONS) -> list[Workload]:
     """Every cell. Paced streams have the smallest body only: they are about time, not size."""
     kinds: tuple[Kind, ...] = ("plain", "stream")
     cells = [Workload(kind, size, count) for kind, size, count in itertools.product(kinds, sizes, connections)]
-    return cells + [Workload("paced", sizes[0], count) for count in connections]
+    return [*cells, PROMPT, *(Workload("paced", sizes[0], count) for count in connections)]
 
 
 def _messages(text: str) -> list[dict[str, str]]:
