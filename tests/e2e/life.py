@@ -22,7 +22,7 @@ from tests.cluster.processes import wait_until
 from tests.e2e.keys import Keys
 from tests.e2e.outsiders import ASKING, Outsider
 from tests.gate.identities import Provider
-from tests.installed import CHART, NAMESPACE, RELEASE
+from tests.installed import BREAK_GLASS, CHART, NAMESPACE, RELEASE
 
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "tiny-llm"
 NAME = "tiny-llm"
@@ -213,6 +213,11 @@ class Life:
         self.kubectl("patch", "llmd", NAME, "--type=merge", "-p", json.dumps({"spec": blocks}))
 
     # --- waiting ---
+
+    @cached_property
+    def fire_fighter(self) -> Kubectl:
+        """kubectl of an administrator of the break-glass group, whom the guards let through, on the record."""
+        return Kubectl(self.node.kubeconfig_for("fire-fighter", ["system:masters", BREAK_GLASS]))
 
     def settled(self) -> None:
         """Wait until the operator has seen the latest change and everything runs."""

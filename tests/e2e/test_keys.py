@@ -37,7 +37,7 @@ def test_weights_are_served_from_under_a_new_key(life: Life) -> None:
         subprocess.run([program, "keys", "rotate", NAME, STORE, f"--kubeconfig={life.node.kubeconfig}"], check=True)
         assert wait_until(lambda: keyring(life)["current"] == 2 and not keyring(life)["old"], 240), keyring(life)
     before = served_by(life)
-    life.kubectl("delete", "pod", "inference-0", "-n", f"{NAME}-inference")
+    life.fire_fighter("delete", "pod", "inference-0", "-n", f"{NAME}-inference")
     assert wait_until(lambda: served_by(life) not in (before, None), 60)
     life.settled()
     assert wait_until(lambda: life.ask("The for statement")["status"] == 200, 60), life.ask("The for statement")

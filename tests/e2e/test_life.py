@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from cloister.controls import CONTROLS
-from tests.cluster.kubectl import Kubectl, KubectlError
+from tests.cluster.kubectl import KubectlError
 from tests.e2e.conftest import PROMPT, TIMES
 from tests.e2e.life import NAME, NO_CANARY, Life
-from tests.installed import BREAK_GLASS, NAMESPACE
+from tests.installed import NAMESPACE
 
 pytestmark = pytest.mark.timeout(3000)  # on a new machine every image is built first
 
@@ -181,9 +181,8 @@ class TestWhatMustFail:
 
 def _broken_glass(life: Life, script: str, *arguments: str) -> str:
     """What a script prints in the model server's container: only the break-glass group gets there, on the record."""
-    admin = Kubectl(life.node.kubeconfig_for("fire-fighter", ["system:masters", BREAK_GLASS]))
     server = ("exec", "-i", "-n", f"{NAME}-inference", "inference-0", "-c", "server", "--")
-    return admin(*server, "/opt/server/bin/python", "-", *arguments, stdin=script)
+    return life.fire_fighter(*server, "/opt/server/bin/python", "-", *arguments, stdin=script)
 
 
 def _doors(life: Life) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 import contextlib
 import http.client
+import os
 import random
 import re
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -12,7 +14,7 @@ import pytest
 
 from cloister.zones import Component
 from tests.store.pod import Pod, pod
-from tests.store.running import Mounted, Reply, key, mounted_store
+from tests.store.running import Mounted, Reply, key, mounted_store, until
 
 BUCKET = f"/{Component.CHECKPOINTS}"
 KILLS = 50
@@ -140,3 +142,32 @@ def test_nothing_is_lost_however_often_it_is_killed(running: Pod) -> None:
     assert listed(running) == set(expected)
     files = [path.relative_to(running.mounted.data) for path in running.mounted.data.rglob("*") if path.is_file()]
     assert {path.parts[0] for path in files} == {str(current)}
+
+
+def test_a_key_turns_within_the_same_container(running: Pod) -> None:
+    """The kubelet would let a container that ends twice wait before it starts it again."""
+    insist(running, "PUT", f"{BUCKET}/a", (200,), b"a")
+    assert running.store.process
+    container, first = running.store.process.pid, running.store.pid
+    turn_on(running)
+    until(lambda: bool(running.report()), "the old key's end")
+    turn_on(running)
+    assert len(running.mounted.keys.keys) == 1
+    until(lambda: running.store.answers() and running.store.pid != first, "a server that has the new key alone")
+    assert insist(running, "GET", f"{BUCKET}/a", (200,)).body == b"a"
+    assert running.store.process.pid == container
+    assert not running.store.ended()
+
+
+def test_a_store_that_is_told_to_end_ends(mounted: Mounted) -> None:
+    with pod(mounted) as running:
+        process = running.store.process
+        assert process
+    assert process.returncode == 0
+
+
+def test_a_store_that_fails_is_started_again_by_the_kubelet(running: Pod) -> None:
+    process = running.store.process
+    assert process
+    os.kill(running.store.pid, signal.SIGKILL)
+    assert process.wait(30) == 137

@@ -52,8 +52,7 @@ class Pod:
     def kill_store(self) -> None:
         """SIGKILL, whatever it does just now."""
         with self._lock:
-            if self.store.process:
-                self.store.process.kill()
+            self.store.kill()
 
     def report(self) -> sidecar.KeeperReport | None:
         """The keeper's last termination message."""

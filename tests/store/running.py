@@ -5,6 +5,7 @@ with mounted_store(Component.CHECKPOINTS) as mounted, serving(mounted) as store:
 """
 
 import http.client
+import os
 import shutil
 import signal
 import socket
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from cloister import keyring, sidecar
 from cloister.facts import Facts, Settings
@@ -135,9 +138,10 @@ class Store:
 
     @property
     def pid(self) -> int:
-        """Of the server: the shell before it has become it."""
+        """Of the server, which the container's shell has started."""
         assert self.process
-        return self.process.pid
+        children = psutil.Process(self.process.pid).children()
+        return next(child.pid for child in children if "serve" in child.cmdline())
 
     def log(self) -> str:
         """Everything that it has written so far."""
@@ -154,16 +158,28 @@ class Store:
         """Start it, as the kubelet starts a container."""
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.mounted.command(), env=self.mounted.environment(), stdout=log, stderr=log, cwd="/"
+                self.mounted.command(),
+                env=self.mounted.environment(),
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                start_new_session=True,
             )
 
     def kill(self) -> None:
-        """End it without notice."""
-        self._end(signal.SIGKILL)
+        """End all of it without notice, as a container ends with its first process."""
+        if self.process and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def stop(self) -> None:
         """End it as the kubelet does."""
-        self._end(signal.SIGTERM)
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(30)
+                return
+            self.kill()
 
     def ask(
         self,
@@ -192,15 +208,6 @@ class Store:
     def ended(self) -> bool:
         """Whether its process is gone, or was never there."""
         return self.process is None or self.process.poll() is not None
-
-    def _end(self, number: int) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(number)
-            with suppress(subprocess.TimeoutExpired):
-                self.process.wait(30)
-                return
-            self.process.kill()
-            self.process.wait()
 
 
 class UnixConnection(http.client.HTTPConnection):

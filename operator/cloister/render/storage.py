@@ -23,9 +23,33 @@ from cloister.zones import GATE_PORT, STORES, Component
 JOURNAL_SIZE = "5Gi"
 """Room for records that are not shipped yet."""
 
-_START = 'umask 007; rm -f $SOCKETS; rclone mkdir "$BUCKET"; exec rclone "$@"'
+_START = """
+umask 007
+ended=
+trap 'ended=1; kill "$served" || true' TERM
+while :; do
+  rm -f $SOCKETS
+  rclone mkdir "$BUCKET"
+  [ -z "$ended" ] || exit 0
+  rclone "$@" &
+  served=$!
+  code=0
+  wait "$served" || code=$?
+  if [ "$ended" ]; then wait "$served" || true; exit 0; fi
+  [ "$code" = 0 ] || exit "$code"
+done
+"""
 """rclone knows no mode for its sockets, and does not replace one that a killed predecessor left; the bucket is a
-directory, which `serve s3` expects to be there."""
+directory, which `serve s3` expects to be there.
+
+The keeper has it end when the keys have turned. It goes on here at once: the kubelet would start a container that ends
+for the second time only after ten seconds, and later each time.
+"""
+
+
+_ALWAYS = {"publishNotReadyAddresses": True}
+"""A store has one pod, and no other could answer in its place. The keeper ends to tell of its work, and nobody is to be
+turned away while it starts again."""
 
 
 def volumes(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iterator[Object]:
@@ -57,6 +81,7 @@ def services(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
                 "type": "ClusterIP",
                 "selector": names.workload_selector(deployment.name, component),
                 "ports": [{"name": "gate", "port": GATE_PORT, "targetPort": GATE_PORT, "protocol": "TCP"}],
+                **(_ALWAYS if component in STORES else {}),
             }
         }
 
