@@ -163,6 +163,12 @@ class TestStanding:
         alerts += [judge.done(ada(), HITS, MORNING + DAY + number).alert for number in range(6)]
         assert [bool(alert) for alert in alerts].count(True) == 2
 
+    def test_what_comes_all_at_once_after_a_quiet_day_is_told_again(self) -> None:
+        judge = behaviour()
+        hammered(judge, ada(), 5)
+        export = Done("chat", "small", 100, 400_000)
+        assert judge.done(ada(), export, MORNING + DAY).alert is Level.FLAG
+
     def test_where_it_is_only_told_nothing_is_asked(self) -> None:
         judge = behaviour(enforced=False)
         assert hammered(judge, ada(), 40) == Level.NONE

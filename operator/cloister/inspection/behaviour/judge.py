@@ -77,6 +77,9 @@ class Behaviour:
         self, profile: Profile, who: Who, now: float, added: Iterable[Evidence] = (), had: Iterable[Evidence] = ()
     ) -> Judgement:
         self.changed.add(who.subject)
+        if faded(profile.points, now, self.thresholds.half_life) < self.thresholds.flag / 2:
+            # Before this evidence: what comes all at once is news, however long ago the last request was.
+            profile.raised = Level.NONE
         for signal, points, why in added:
             self._put(profile, signal, self._left(profile, signal, now) + points, now, why)
         for signal, points, why in had:
@@ -86,8 +89,6 @@ class Behaviour:
             return NOTHING
         score = faded(profile.points, now, self.thresholds.half_life)
         level = self.thresholds.level(score)
-        if level < Level.FLAG and score < self.thresholds.flag / 2:
-            profile.raised = Level.NONE
         if score < LEAST:
             profile.points.clear()
         alert = level if level > profile.raised else Level.NONE
