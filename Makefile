@@ -18,7 +18,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-down demo-node demo-node-down cluster cluster-down test e2e lint generate bench bench-operator bench-datapath bench-storage bench-masking bench-detection train-detection image
+.PHONY: help demo demo-down demo-node demo-node-down cluster cluster-down test e2e lint generate bench bench-operator bench-datapath bench-storage bench-masking bench-detection bench-behaviour train-detection image
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -60,7 +60,7 @@ lint: .venv/.synced .venv-audit/.synced ## Style, types, layers, stale generated
 generate: .venv/.synced ## Rewrite crds/, manifests/, the chart's copies and docs/reference from the code
 	$(PY) -m tests.generate
 
-bench: bench-operator bench-datapath bench-storage bench-masking bench-detection ## All benchmarks
+bench: bench-operator bench-datapath bench-storage bench-masking bench-detection bench-behaviour ## All benchmarks
 bench-operator: .venv/.synced ## How many deployments one operator carries, and how fast
 	$(PY) -m tests.bench operator
 
@@ -76,6 +76,9 @@ bench-masking: .venv/.synced ## How well values are found, beside Microsoft Pres
 
 bench-detection: .venv/.synced ## How well prompt injection is found, on sources that nothing was tuned on
 	$(PY) -m tests.bench detection
+
+bench-behaviour: .venv/.synced ## How often ordinary weeks raise an alert, and how soon misuse and drift are told
+	$(PY) -m tests.bench behaviour
 
 train-detection: .venv/.synced ## Learn the classifier of prompt injection anew, from the training split
 	$(PY) -m tests.bench detection --train

@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import orjson
+
 from cloister.inspection.behaviour import Behaviour, Judgement, Level, Thresholds
+from cloister.inspection.behaviour.profile import restored
 from tests.behaviour.weeks import Event
 
 
@@ -41,3 +44,16 @@ def replay(judge: Behaviour, events: Iterable[Event]) -> Told:
                 told.alerts.append((at, who.subject, judgement))
                 told.first = told.first or told.requests
     return told
+
+
+def written(judge: Behaviour) -> bytes:
+    """What it knows of everybody."""
+    return orjson.dumps([[subject, profile.document()] for subject, profile in judge.profiles()])
+
+
+def knowing(known: bytes) -> Behaviour:
+    """One that begins with that."""
+    judge = behaviour()
+    for subject, document in orjson.loads(known):
+        judge.restore(subject, restored(document))
+    return judge

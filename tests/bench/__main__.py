@@ -1,4 +1,4 @@
-"""`python -m tests.bench NAME`: operator, datapath, storage, masking or detection; each has options (`--help`)."""
+"""`python -m tests.bench NAME`: operator, datapath, storage, masking, detection, behaviour; options by `--help`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import operator_bench, storage_bench
+from tests.bench import behaviour_bench, operator_bench, storage_bench
 from tests.bench.datapath import run as datapath_bench
 from tests.bench.detection import learning
 from tests.bench.detection import run as detection_bench
@@ -38,6 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     detection = commands.add_parser("detection", help=detection_bench.__doc__)
     detection.add_argument("--train", action="store_true", help="learn from the training split instead")
     detection.set_defaults(run=_detection)
+    behaviour = commands.add_parser("behaviour", help=behaviour_bench.__doc__)
+    behaviour.add_argument("--people", type=int, default=180, help="default: %(default)s")
+    behaviour.add_argument("--victims", type=int, default=30, help="default: %(default)s")
+    behaviour.add_argument("--replies", type=int, default=200_000, help="default: %(default)s")
+    behaviour.set_defaults(run=lambda options: behaviour_bench.run(options.people, options.victims, options.replies))
     options = parser.parse_args(arguments)
     code: int = options.run(options)
     return code

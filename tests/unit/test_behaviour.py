@@ -10,7 +10,7 @@ from cloister.auditor.memory import Memory
 from cloister.inspection.behaviour import SIGNALS, Behaviour, Done, Kind, Level, Thresholds, Who
 from cloister.inspection.behaviour.profile import Profile, restored
 from tests.behaviour.misuse import MISUSE, Misuse, at_work
-from tests.behaviour.replay import Told, behaviour, replay
+from tests.behaviour.replay import Told, behaviour, knowing, replay, written
 from tests.behaviour.weeks import DAY, HOUR, MONDAY, Somebody
 
 PEOPLE, WEEKS, SEED = 24, 8, 3
@@ -47,7 +47,7 @@ def victims() -> dict[int, bytes]:
     for number in range(VICTIMS):
         somebody, judge = Somebody(number, SEED), behaviour()
         replay(judge, somebody.weeks(WEEKS))
-        known[number] = orjson.dumps([[subject, profile.document()] for subject, profile in judge.profiles()])
+        known[number] = written(judge)
     return known
 
 
@@ -79,9 +79,7 @@ class TestMisuse:
     @pytest.mark.parametrize("misuse", MISUSE, ids=lambda misuse: misuse.name)
     def test_is_flagged_in_time(self, misuse: Misuse, victims: dict[int, bytes]) -> None:
         for number, known in victims.items():
-            judge, somebody = behaviour(), Somebody(number, SEED)
-            for subject, document in orjson.loads(known):
-                judge.restore(subject, restored(document))
+            judge, somebody = knowing(known), Somebody(number, SEED)
             begin = at_work(somebody, WEEKS + 1)
             told = replay(judge, misuse.script(somebody, begin))
             assert told.first is not None, f"never, of {told.requests} requests ({told.highest:.0f} points)"
@@ -93,9 +91,7 @@ class TestMisuse:
     def test_an_hour_of_ordinary_work_is_not_flagged(self, victims: dict[int, bytes]) -> None:
         flagged = 0
         for number, known in victims.items():
-            judge, somebody = behaviour(), Somebody(number, SEED)
-            for subject, document in orjson.loads(known):
-                judge.restore(subject, restored(document))
+            judge, somebody = knowing(known), Somebody(number, SEED)
             begin = at_work(somebody, WEEKS + 1)
             gap = HOUR / max(somebody.pace, 1)
             usual = [(begin + n * gap, somebody.who(begin + n * gap), somebody.done()) for n in range(20)]

@@ -1,44 +1,13 @@
 """Drift of replies: a change is told once and soon, and chance alone tells nothing (ZT-29)."""
 
 import math
-import random
 from typing import Any
 
 import orjson
 import pytest
 
-from cloister.inspection.drift import FEATURES, Change, Drift, language, refuses
-from cloister.inspection.drift.watch import BATCH, LEARN
-
-PAST = BATCH * LEARN
-DAY = 86400.0
-
-
-def told(seed: int, replies: int, change_at: int | None = None, **after: float) -> list[tuple[int, Change]]:
-    """Two minutes apart, by chance; from ``change_at`` on with these means: a number of reply, and what was told."""
-    chance, drift, found = random.Random(seed), Drift(), []
-    means = {
-        "length": 5.0,
-        "latency": 0.0,
-        "declined": 0.03,
-        "sensitive": 0.1,
-        "words": 0.0,
-        "cut": 0.02,
-        "failed": 0.0,
-    }
-    foreign = 0.05
-    for number in range(replies):
-        if number == change_at:
-            foreign = after.pop("language", foreign)
-            means |= after
-        now = 1e9 + number * 120
-        features = {
-            name: chance.gauss(mean, 0.8) if name in ("length", "latency") else float(chance.random() < mean)
-            for name, mean in means.items()
-        }
-        spoken = "de" if chance.random() < foreign else "en"
-        found += [(number, change) for change in drift.add("chat", "small", features, spoken, now)]
-    return found
+from cloister.inspection.drift import FEATURES, Drift, language, refuses
+from tests.behaviour.drifting import PAST, told
 
 
 def test_chance_alone_tells_nothing() -> None:
