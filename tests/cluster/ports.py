@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+import psutil
 from filelock import FileLock
 
 from tests.cluster.catalogue import cache_root
@@ -14,6 +17,7 @@ from tests.cluster.components import LOOPBACK
 
 #: Below what kernels hand out for outgoing connections, one of which could take a port before we do.
 _RANGE = range(20000, 30000)
+_CLAIMS = ".ports.json"
 
 
 @contextmanager
@@ -26,13 +30,36 @@ def choosing() -> Iterator[None]:
 
 
 def free(names: Iterable[str]) -> dict[str, int]:
-    """A different free port for each name."""
+    """A different free port for each name, claimed as long as this process lives: some are only used much later.
+
+    To be called while `choosing`.
+    """
+    claims = _claims()
     chosen: dict[str, int] = {}
     for name in names:
         chosen[name] = next(
-            port for port in random.sample(_RANGE, len(_RANGE)) if port not in chosen.values() and _is_free(port)
+            port for port in random.sample(_RANGE, len(_RANGE)) if port not in claims and _is_free(port)
         )
+        claims[chosen[name]] = _mark(os.getpid())
+    (cache_root() / _CLAIMS).write_text(json.dumps(claims))
     return chosen
+
+
+def _claims() -> dict[int, str | None]:
+    """Port -> the living process that has claimed it."""
+    try:
+        found = json.loads((cache_root() / _CLAIMS).read_text())
+    except (OSError, ValueError):
+        return {}
+    return {int(port): mark for port, mark in found.items() if mark == _mark(int(mark.partition(" ")[0]))}
+
+
+def _mark(pid: int) -> str | None:
+    """What tells a process from a later one of the same number."""
+    try:
+        return f"{pid} {psutil.Process(pid).create_time()}"
+    except psutil.NoSuchProcess:
+        return None
 
 
 def answers(port: int) -> bool:

@@ -145,7 +145,8 @@ def test_the_start_from_a_thread_outlives_the_thread(table: ProcessTable) -> Non
 
 
 def test_ports_are_free_and_different() -> None:
-    chosen = ports.free(["one", "two", "three"])
+    with ports.choosing():
+        chosen = ports.free(["one", "two", "three"])
     assert len(set(chosen.values())) == 3
     assert not any(ports.answers(port) for port in chosen.values())
 
