@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cloister import names
+from cloister.zones import GATE_PORT, Component
 from tests.cluster.kubectl import Kubectl
+from tests.cluster.processes import wait_until
 from tests.e2e.conftest import timed
 from tests.e2e.life import NAME, Life
+from tests.gate.careless import unverified
 from tests.installed import NAMESPACE, RELEASE
 
 Object = dict[str, Any]
@@ -25,13 +31,28 @@ OPEN = {
 }
 
 
+ASKS_NOBODY = """
+import socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+with context.wrap_socket(socket.create_connection((sys.argv[1], int(sys.argv[2])))) as connection:
+    connection.settimeout(1)
+    try:
+        connection.recv(1)
+    except TimeoutError:
+        print("asks nobody")
+    except ssl.SSLError as error:
+        print(error)
+"""
+
+
 def isolation(life: Life) -> Object:
     """The condition."""
     status: Object = life.kubectl.get("llmd", NAME).get("status", {})
     return next((one for one in status.get("conditions", ()) if one["type"] == "IsolationProven"), {})
 
 
-def verify(life: Life) -> tuple[int, dict[str, Object]]:
+def verify(life: Life, seconds: int = 180) -> tuple[int, dict[str, Object]]:
     """`cloister verify`: its exit code, and its checks by name."""
     program = Path(sys.executable).with_name("cloister")
     command: list[str | Path] = [
@@ -41,7 +62,7 @@ def verify(life: Life) -> tuple[int, dict[str, Object]]:
         "-o",
         "json",
         f"--kubeconfig={life.node.kubeconfig}",
-        "--timeout=180",
+        f"--timeout={seconds}",
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
@@ -82,3 +103,54 @@ def test_a_foreign_policy_is_found_by_name_and_by_what_it_does(life: Life) -> No
     assert checks["stranger -> checkpoints"]["outcome"] == "holds"
     code, checks = verify(life)
     assert (code, checks["stranger -> inference"]["outcome"]) == (0, "holds")
+
+
+@contextmanager
+def without_operator(life: Life) -> Iterator[Kubectl]:
+    """Nobody repairs anything meanwhile; kubectl with what a thief would have who stole the operator's identity."""
+    scale = ("scale", f"deployment/{RELEASE}", "-n", NAMESPACE)
+    life.kubectl(*scale, "--replicas=0")
+    try:
+        assert wait_until(lambda: life.kubectl.get("pods", "-n", NAMESPACE)["items"] == [], 60)
+        yield Kubectl(life.node.kubeconfig_for(OPERATOR, ["system:masters"]))
+    finally:
+        life.kubectl(*scale, "--replicas=1")
+
+
+def test_a_missing_policy_is_found_while_nobody_repairs_it(life: Life) -> None:
+    missing = f"{NAME}-inference/{names.DENY_ALL}"
+    with without_operator(life) as thief:
+        thief("delete", "networkpolicy", names.DENY_ALL, "-n", f"{NAME}-inference")
+        code, checks = verify(life, seconds=1)
+    assert code == 1
+    assert (checks[missing]["outcome"], checks[missing]["detail"]) == ("failed", "is missing")
+    assert checks["every pair of places"]["detail"] == "the operator has not answered within 1 s: does it run?"
+    code, checks = verify(life)
+    assert (code, checks[missing]["outcome"]) == (0, "holds")
+
+
+def test_a_gate_that_asks_nobody_for_a_certificate_is_found(life: Life) -> None:
+    """Its configuration was spoilt while no operator ran. The next one mends it at once, but the kubelet brings that
+    to the gate only when it looks at the pod again: until then the gate is what the canaries find."""
+    namespace, pod, config = f"{NAME}-storage", "checkpoints-0", names.gate_config(Component.CHECKPOINTS)
+    address = life.kubectl.get("pod", pod, "-n", namespace)["status"]["podIP"]
+
+    def asks() -> str:
+        return life.node.machine.run(sys.executable, "-c", ASKS_NOBODY, address, str(GATE_PORT))
+
+    with without_operator(life) as thief:
+        files = thief.get("configmap", config, "-n", namespace)["data"]
+        listeners = json.loads(files["listeners.json"])
+        assert list(unverified(listeners))
+        spoilt = json.dumps({"data": {"listeners.json": json.dumps(listeners)}})
+        thief("patch", "configmap", config, "-n", namespace, "--type=merge", "-p", spoilt)
+        thief("annotate", "pod", pod, "-n", namespace, "--overwrite", "looked-at=once")  # so that the kubelet looks now
+        assert wait_until(lambda: asks() == "asks nobody\n", 120), asks()
+    code, checks = verify(life)
+    assert code == 1
+    said = "training -> gate of checkpoints:8443: asked for no certificate, must be refused"
+    assert said in checks["training -> gate of checkpoints"]["detail"]
+    assert checks["training -> gate of training-data"]["outcome"] == "holds"
+    assert wait_until(lambda: "CERTIFICATE_REQUIRED" in asks(), 120), asks()
+    code, checks = verify(life)
+    assert (code, checks["training -> gate of checkpoints"]["outcome"]) == (0, "holds")

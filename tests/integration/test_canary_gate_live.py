@@ -7,6 +7,7 @@ import pytest
 
 from cloister.jobs.canary.attempts import Attempt
 from cloister.probing import Answer, Probe
+from tests.gate.careless import unverified
 from tests.gate.model import OUR_CA, OWN, gate, inference_files, model
 from tests.gate.running import HOST, Gate, mounted_gate, running
 
@@ -19,26 +20,12 @@ async def asked(gate: Gate) -> Answer:
     return await Attempt(probe, "0123456789", 10).make()
 
 
-def _unverified(value: Any) -> Iterator[str]:
-    """Take every verification of callers out of listeners; tells what was taken."""
-    if isinstance(value, dict):
-        if value.pop("require_client_certificate", False):
-            yield "require_client_certificate"
-            common = value["common_tls_context"]
-            for field in [name for name in common if "validation_context" in name]:
-                del common[field]
-                yield field
-        value = list(value.values())
-    for part in value if isinstance(value, list) else ():
-        yield from _unverified(part)
-
-
 @pytest.fixture(scope="module")
 def careless() -> Iterator[Gate]:
     """The same gate, but it asks nobody for a certificate."""
     leaf = OUR_CA.issue(OWN)
     files: dict[str, dict[str, Any]] = inference_files(model())
-    assert list(_unverified(files["listeners.json"]))
+    assert list(unverified(files["listeners.json"]))
     with mounted_gate() as mounted:
         mounted.identify(leaf.chain, leaf.key)
         mounted.trust(OUR_CA.pem)
