@@ -64,8 +64,8 @@ def test_a_request_says_how_long_it_is_and_carries_the_path_s_headers() -> None:
 
 
 def test_every_kind_size_and_number_of_connections_is_measured() -> None:
-    assert len(workloads()) == len(set(workloads())) == 2 * 3 * 3 + 3
-    assert {ONE, MANY, STREAMS} <= set(workloads())
+    assert len(workloads()) == len(set(workloads())) == 2 * 3 * 3 + 1 + 3
+    assert {ONE, MANY, STREAMS, PROMPT} <= set(workloads())
 
 
 # --- the callers and the model ---
