@@ -5,33 +5,31 @@ record, each part of the reply to the caller after its own.
 """
 
 import asyncio
-import random
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
-import structlog
 
 from cloister import sidecar
-from cloister.auditor.behaviour import Ended, Watch
+from cloister.auditor.behaviour import Watch
 from cloister.auditor.callers import Caller, Callers
-from cloister.auditor.content import Content, StreamContent
-from cloister.auditor.extraction import ExtractionGuard, Reply
+from cloister.auditor.content import Content
+from cloister.auditor.extraction import ExtractionGuard
 from cloister.auditor.http.downstream import Downstream
-from cloister.auditor.http.events import EventSplitter, EventTooLargeError, payloads
+from cloister.auditor.http.events import EventSplitter, EventTooLargeError
 from cloister.auditor.http.messages import Head, Headers, Request
 from cloister.auditor.http.upstream import Connection, Pool, UpstreamError
 from cloister.auditor.judges import Asked, Judge, judged
 from cloister.auditor.limits import Concurrency
 from cloister.auditor.openai.dialect import complaint, dialect_of, json_object
-from cloister.auditor.openai.replies import Summary, pieces
-from cloister.auditor.output.guard import Inspection, OutputGuard
+from cloister.auditor.openai.replies import Summary
+from cloister.auditor.output.guard import OutputGuard
 from cloister.auditor.recorder import Recorder
 from cloister.auditor.refusal import Refusal
-from cloister.auditor.sessions import NO_VISIT, Sessions, Visit
+from cloister.auditor.sessions import Sessions, Visit
 from cloister.auditor.stats import Stats
-from cloister.journal import JournalError, timestamp
+from cloister.auditor.trail import Exchange, Told, Trail, durable
 
 _PEER, _API, _CLAIMS, _ADDRESS = (
     name.encode() for name in (sidecar.PEER_HEADER, sidecar.API_HEADER, sidecar.CLAIMS_HEADER, sidecar.ADDRESS_HEADER)
@@ -64,42 +62,13 @@ class Means:
     extraction: ExtractionGuard | None = None
 
 
-@dataclass(slots=True)
-class Exchange:
-    """One request under way."""
-
-    request: Request
-    id: str = field(default_factory=lambda: f"{random.getrandbits(128):032x}")
-    visit: Visit = NO_VISIT
-    began: float = field(default_factory=time.monotonic)
-    caller: Caller | None = None
-    api: str = ""
-    asked: bool = False
-    """Whether its request is on record."""
-    verdicts: list[dict[str, Any]] = field(default_factory=list)
-    """What was found in it, for its next record."""
-    inspection: Inspection | None = None
-    """Of its reply; None where nobody looks."""
-    counted: Reply | None = None
-    """What its caller is told; None where nobody counts."""
-
-
-@dataclass(slots=True)
-class Told:
-    """How far a streamed reply is on record."""
-
-    content: StreamContent
-    summary: Summary = field(default_factory=Summary)
-    parts: int = 0
-    bytes: int = 0
-
-
 class Inspector:
     """Serves what the gate hands over (:class:`cloister.auditor.http.downstream.Handler`)."""
 
     def __init__(self, means: Means) -> None:
         self._means = means
         self._limits = means.config.limits
+        self._trail = Trail(means.recorder, means.content, means.stats, means.concurrency, means.watch)
         self.max_body_bytes = self._limits.max_body_bytes
         self._allowed = {
             (api.name, method, path): dialect_of(path)
@@ -116,7 +85,7 @@ class Inspector:
             self._judge(exchange, asked)
             with self._means.concurrency.slot(asked.caller):
                 exchange.asked = True
-                await self._recorded(self._request_record(exchange, asked))
+                await self._trail.recorded(self._trail.request(exchange, asked))
                 exchange.inspection = self._means.output.begin(asked) if self._means.output else None
                 exchange.counted = self._means.extraction.reply(asked) if self._means.extraction else None
                 await self._forward(exchange, reply)
@@ -124,7 +93,7 @@ class Inspector:
             await self._refuse(exchange, refusal, reply)
         except asyncio.CancelledError:
             self._means.stats.cancelled += 1
-            self._note(self._over(exchange, self._outcome(exchange, "cancelled")))
+            self._trail.note(self._trail.over(exchange, self._trail.outcome(exchange, "cancelled")))
             raise
 
     async def refuse(self, request: Request, refusal: Refusal, reply: Downstream) -> None:
@@ -172,25 +141,6 @@ class Inspector:
         if refusal:
             raise refusal
 
-    def _request_record(self, exchange: Exchange, asked: Asked) -> dict[str, Any]:
-        request, document = exchange.request, asked.document
-        record = self._base("request", exchange) | self._means.content.whole(request.body)
-        if asked.dialect:
-            record["gen_ai.operation.name"] = asked.dialect.operation
-            record["gen_ai.request.stream"] = document.get("stream") is True
-            model = document.get("model")
-            if isinstance(model, str):
-                record["gen_ai.request.model"] = model
-            bounds = (document.get(name) for name in asked.dialect.max_tokens)
-            for bound in bounds:
-                if isinstance(bound, int):
-                    record["gen_ai.request.max_tokens"] = bound
-                    break
-        if asked.flagged:
-            self._means.stats.flagged += 1
-            record["problems"] = [f"schema: {asked.flagged.code}"]
-        return record
-
     # --- the model
 
     async def _forward(self, exchange: Exchange, reply: Downstream) -> None:
@@ -228,11 +178,11 @@ class Inspector:
             exchange.counted.heard_whole(document)
             if refusal := exchange.counted.refusal():
                 raise refusal
-        record = self._outcome(exchange, "complete") | {"status": head.status, "bytes": size}
+        record = self._trail.outcome(exchange, "complete") | {"status": head.status, "bytes": size}
         summary = _summary(document)
         record |= summary.fields() | self._means.content.whole(body)
-        await self._recorded(self._over(exchange, record, summary.heard))
-        self._count(exchange, head.status, size, record)
+        await self._trail.recorded(self._trail.over(exchange, record, summary.heard))
+        self._trail.count(exchange, head.status, size, record)
         if exchange.counted:
             exchange.counted.end(record)
         reply.answer(head.status, _back(head), body)
@@ -257,19 +207,20 @@ class Inspector:
                     return
                 if not events and not ended:
                     continue
-                recorded = [self._submit(self._part(exchange, told, events, last=ended), more=ended)] if events else []
+                part = self._trail.part(exchange, told, events, last=ended) if events else None
+                recorded = [self._trail.submit(part, more=ended)] if part else []
                 if ended:
-                    record = self._end_of(exchange, "complete", head, told)
-                    self._over(exchange, record, told.summary.heard)
-                    recorded.append(self._submit(record))
-                    self._count(exchange, head.status, told.bytes, record)
-                await _durable(*recorded)
+                    record = self._trail.end_of(exchange, "complete", head, told)
+                    self._trail.over(exchange, record, told.summary.heard)
+                    recorded.append(self._trail.submit(record))
+                    self._trail.count(exchange, head.status, told.bytes, record)
+                await durable(*recorded)
                 if ended:
                     reply.end(events)
                 else:
                     await reply.send(events)
         except BaseException:
-            self._note_rest(exchange, told)
+            self._trail.note_rest(exchange, told)
             raise
         finally:
             if exchange.inspection:
@@ -286,25 +237,21 @@ class Inspector:
         if not events and not reply.begun:
             raise refusal
         last = events + b"data: " + refusal.body() + b"\n\n"
-        part = self._part(exchange, told, last, last=True)
-        end = self._end_of(exchange, "cut", head, told) | {"code": refusal.code}
-        self._over(exchange, end, told.summary.heard)
-        await _durable(self._submit(part, more=True), self._submit(end))
+        part = self._trail.part(exchange, told, last, last=True)
+        end = self._trail.end_of(exchange, "cut", head, told) | {"code": refusal.code}
+        self._trail.over(exchange, end, told.summary.heard)
+        await durable(self._trail.submit(part, more=True), self._trail.submit(end))
         self._means.stats.refusals[refusal.code] += 1
-        self._count(exchange, head.status, told.bytes, end)
+        self._trail.count(exchange, head.status, told.bytes, end)
         reply.end(last)
 
     # --- answers of its own
 
     async def _refuse(self, exchange: Exchange, refusal: Refusal, reply: Downstream) -> None:
-        if exchange.asked:
-            record = self._outcome(exchange, "failed")
-        else:
-            body = exchange.request.body
-            record = self._base("refusal", exchange) | self._means.content.whole(body)
+        record = self._trail.outcome(exchange, "failed") if exchange.asked else self._trail.refusal(exchange)
         record |= {"status": refusal.status, "code": refusal.code, "reason": refusal.message}
         try:
-            await self._recorded(self._over(exchange, record))
+            await self._trail.recorded(self._trail.over(exchange, record))
         except Refusal as unrecorded:
             refusal = unrecorded
         self._means.stats.refusals[refusal.code] += 1
@@ -315,105 +262,6 @@ class Inspector:
             return
         headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in refusal.headers]
         reply.answer(refusal.status, _JSON + headers, refusal.body())
-
-    # --- records
-
-    def _base(self, kind: str, exchange: Exchange) -> dict[str, Any]:
-        """What every record says of its exchange; the request's says who and what, the others refer to it."""
-        record: dict[str, Any] = {"type": kind, "exchange": exchange.id, "time": timestamp(time.time())}
-        if kind in ("request", "refusal"):
-            request = exchange.request
-            if exchange.caller:
-                record |= exchange.caller.record
-            record |= {"api": exchange.api, "method": request.method, "path": request.target[:1024]}
-            record["bytes"] = len(request.body)
-            if request_id := request.header(b"x-request-id"):
-                record["request_id"] = request_id[:128]
-            if exchange.verdicts:
-                record["verdicts"] = exchange.verdicts
-            self._tell_risk(exchange, record)
-        elif found := _found(exchange):
-            record["verdicts"] = found
-        return record
-
-    def _tell_risk(self, exchange: Exchange, record: dict[str, Any]) -> None:
-        watch = self._means.watch
-        if watch and exchange.caller and (risk := watch.risk(exchange.caller, time.time())):
-            record["risk"] = risk
-
-    def _over(self, exchange: Exchange, record: dict[str, Any], heard: str = "") -> dict[str, Any]:
-        """The last record of an exchange, with what it means for the caller's next request."""
-        if self._means.watch and exchange.caller:
-            ended = Ended(record, exchange.verdicts, len(exchange.request.body), heard)
-            self._means.watch.finished(exchange.caller, exchange.visit, ended)
-            self._tell_risk(exchange, record)
-        return record
-
-    def _outcome(self, exchange: Exchange, outcome: str) -> dict[str, Any]:
-        duration = int((time.monotonic() - exchange.began) * 1_000_000)
-        return self._base("reply", exchange) | {"outcome": outcome, "duration_us": duration}
-
-    def _part(self, exchange: Exchange, told: Told, events: bytes, *, last: bool) -> dict[str, Any]:
-        """The record of some whole events, which are then told."""
-        record = self._base("reply.part", exchange) | {"part": told.parts, "bytes": len(events)}
-        found = list(pieces(payloads(events), told.summary))
-        if exchange.counted:
-            exchange.counted.recorded(found)
-        told.parts += 1
-        told.bytes += len(events)
-        return record | told.content.part(events, found, last=last)
-
-    def _note_rest(self, exchange: Exchange, told: Told) -> None:
-        """Text that the caller has, and that waited for what would follow it: nothing will."""
-        if rest := told.content.part(b"", (), last=True):
-            self._note(self._base("reply.part", exchange) | {"part": told.parts, "bytes": 0} | rest)
-
-    def _end_of(self, exchange: Exchange, outcome: str, head: Head, told: Told) -> dict[str, Any]:
-        record = self._outcome(exchange, outcome) | {"status": head.status, "bytes": told.bytes, "parts": told.parts}
-        return record | told.summary.fields()
-
-    def _submit(self, record: dict[str, Any], *, more: bool = False) -> asyncio.Future[None]:
-        """``more``: another record follows at once and shares its write."""
-        try:
-            return self._means.recorder.record(record, alone=not more and self._means.concurrency.total == 1)
-        except JournalError as error:
-            raise _unrecorded() from error
-
-    async def _recorded(self, record: dict[str, Any]) -> None:
-        """Returns when a record is durable; a Refusal where it can't be: no record, no answer."""
-        await _durable(self._submit(record))
-
-    def _note(self, record: dict[str, Any]) -> None:
-        """A record that nothing waits for, since nothing comes after it."""
-        try:
-            self._means.recorder.note(record)
-        except JournalError as error:
-            _log.error("not recorded", error=str(error), record=record["type"], exchange=record["exchange"])
-
-    def _count(self, exchange: Exchange, status: int, sent: int, record: dict[str, Any]) -> None:
-        stats = self._means.stats
-        stats.requests[exchange.api, status] += 1
-        stats.bytes_in += len(exchange.request.body)
-        stats.bytes_out += sent
-        stats.answered(exchange.api, record["duration_us"] / 1e6)
-        model = record.get("gen_ai.response.model", "")
-        stats.tokens_in[model] += record.get("gen_ai.usage.input_tokens", 0)
-        stats.tokens_out[model] += record.get("gen_ai.usage.output_tokens", 0)
-
-
-_log = structlog.get_logger()
-
-
-async def _durable(*recorded: asyncio.Future[None]) -> None:
-    try:
-        for record in recorded:
-            await record
-    except JournalError as error:
-        raise _unrecorded() from error
-
-
-def _unrecorded() -> Refusal:
-    return Refusal.unavailable("Nothing can be recorded at the moment, so nothing is answered.", code="not_recorded")
 
 
 def _head(request: Request) -> bytes:
@@ -464,12 +312,6 @@ def _inspected(exchange: Exchange, events: bytes, *, ended: bool) -> tuple[bytes
     if exchange.counted and not refusal:
         return exchange.counted.passing(events)
     return events, refusal
-
-
-def _found(exchange: Exchange) -> list[dict[str, Any]]:
-    """Verdicts on a reply that are in no record yet."""
-    found = exchange.inspection.verdicts() if exchange.inspection else []
-    return [*found, *exchange.counted.verdicts()] if exchange.counted else found
 
 
 def _too_long(limit: int) -> Refusal:
