@@ -119,12 +119,18 @@ def without_operator(life: Life) -> Iterator[Kubectl]:
 
 def test_a_missing_policy_is_found_while_nobody_repairs_it(life: Life) -> None:
     missing = f"{NAME}-inference/{names.DENY_ALL}"
+
+    def back() -> bool:
+        policies = life.kubectl.get("networkpolicies", "-n", f"{NAME}-inference")["items"]
+        return names.DENY_ALL in {policy["metadata"]["name"] for policy in policies}
+
     with without_operator(life) as thief:
         thief("delete", "networkpolicy", names.DENY_ALL, "-n", f"{NAME}-inference")
         code, checks = verify(life, seconds=1)
     assert code == 1
     assert (checks[missing]["outcome"], checks[missing]["detail"]) == ("failed", "is missing")
     assert checks["every pair of places"]["detail"] == "the operator has not answered within 1 s: does it run?"
+    assert wait_until(back, 90), "the operator that is back repairs nothing"
     code, checks = verify(life)
     assert (code, checks[missing]["outcome"]) == (0, "holds")
 
@@ -144,7 +150,8 @@ def test_a_gate_that_asks_nobody_for_a_certificate_is_found(life: Life) -> None:
         assert list(unverified(listeners))
         spoilt = json.dumps({"data": {"listeners.json": json.dumps(listeners)}})
         thief("patch", "configmap", config, "-n", namespace, "--type=merge", "-p", spoilt)
-        thief("annotate", "pod", pod, "-n", namespace, "--overwrite", "looked-at=once")  # so that the kubelet looks now
+        # So that the kubelet looks at the pod now.
+        life.fire_fighter("annotate", "pod", pod, "-n", namespace, "--overwrite", "looked-at=once")
         assert wait_until(lambda: asks() == "asks nobody\n", 120), asks()
     code, checks = verify(life)
     assert code == 1
