@@ -13,6 +13,7 @@ from typing import Any
 from cloister import names
 from cloister.zones import GATE_PORT, Component
 from tests.cluster.kubectl import Kubectl
+from tests.cluster.node.pods import Pods
 from tests.cluster.processes import wait_until
 from tests.e2e.conftest import timed
 from tests.e2e.life import NAME, Life
@@ -144,20 +145,24 @@ def test_a_gate_that_asks_nobody_for_a_certificate_is_found(life: Life) -> None:
     def asks() -> str:
         return life.node.machine.run(sys.executable, "-c", ASKS_NOBODY, address, str(GATE_PORT))
 
+    def look() -> None:
+        """Have the kubelet look at the pod now, as it does when a container ends."""
+        Pods(life.node.machine).kill(namespace, pod, "keeper")
+
     with without_operator(life) as thief:
         files = thief.get("configmap", config, "-n", namespace)["data"]
         listeners = json.loads(files["listeners.json"])
         assert list(unverified(listeners))
         spoilt = json.dumps({"data": {"listeners.json": json.dumps(listeners)}})
         thief("patch", "configmap", config, "-n", namespace, "--type=merge", "-p", spoilt)
-        # So that the kubelet looks at the pod now.
-        life.fire_fighter("annotate", "pod", pod, "-n", namespace, "--overwrite", "looked-at=once")
+        look()
         assert wait_until(lambda: asks() == "asks nobody\n", 120), asks()
     code, checks = verify(life)
     assert code == 1
-    said = "training -> gate of checkpoints:8443: asked for no certificate, must be refused"
-    assert said in checks["training -> gate of checkpoints"]["detail"]
+    said = checks["training -> gate of checkpoints"]["detail"]
+    assert said == "training -> gate of checkpoints:8443: answered without a certificate, must be refused"
     assert checks["training -> gate of training-data"]["outcome"] == "holds"
+    look()
     assert wait_until(lambda: "CERTIFICATE_REQUIRED" in asks(), 120), asks()
     code, checks = verify(life)
     assert (code, checks["training -> gate of checkpoints"]["outcome"]) == (0, "holds")
