@@ -11,7 +11,7 @@ from rich.console import Console
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.node.node import Node
 from tests.cluster.processes import wait_until
-from tests.e2e.life import EXAMPLE, NAME, Life
+from tests.e2e.life import EXAMPLE, NAME, NO_CANARY, Life
 
 _QUESTION = 'The "for" statement'
 _DAY = 8 * 3600
@@ -68,7 +68,7 @@ class NodeStory:
         self._refused(
             "a sign-in without a second factor", life.ask(_QUESTION, token=life.token(amr=["pwd"])).get("body")
         )
-        (pod,) = self.node.kubectl.get("pods", "-n", f"{NAME}-inference")["items"]
+        (pod,) = self.node.kubectl.get("pods", "-n", f"{NAME}-inference", "-l", NO_CANARY)["items"]
         door = f"{pod['status']['podIP']}:8443"
         found = life.reach("default", "stranger", door)[door]
         self._refused(f"a stranger's connection to {door}", None if found == "open" else found)
