@@ -54,8 +54,10 @@ def _serving(start: Callable[[_Handler], Awaitable[asyncio.Server]], target: int
 
     async def end(server: asyncio.Server) -> None:
         server.close()
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        under_way = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in under_way:
             task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
     try:
         server = asyncio.run_coroutine_threadsafe(begin(), loop).result(30)
