@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cloister import sidecar
+from cloister.jobs.unixhttp import UnixConnection
 from cloister.sealing import Kind, SecretKey, generate
 from tests.auditor.model import Model, serving
 from tests.auditor.opening import records
@@ -124,7 +125,7 @@ class Auditor:
 
     def connection(self) -> http.client.HTTPConnection:
         """A connection that can be used several times."""
-        return _UnixConnection(self.address)
+        return UnixConnection(self.address, "auditor", timeout=60)
 
     def raw(self) -> socket.socket:
         """A connection on which a test writes bytes of its own."""
@@ -166,17 +167,6 @@ class Auditor:
             if time.monotonic() > end:
                 raise AssertionError(f"in vain waited for {what}\n{self.log()[-3000:]}")
             time.sleep(0.02)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("auditor", timeout=60)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(60)
-        self.sock.connect(self._path)
 
 
 def settings(root: Path, model: Model, **changes: Any) -> dict[str, Any]:

@@ -8,7 +8,6 @@ kept, as S3 clients keep theirs. A reply that is not what was put ends the run.
 import hashlib
 import http.client
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -21,9 +20,10 @@ from typing import Any
 from rich.console import Console
 
 from cloister.zones import Component
+from tests.bench.machine import machine
 from tests.gate.specs import deployment, example
 from tests.store.chain import CA, Chain, running_chain, spiffe
-from tests.store.running import UnixConnection, mounted_store, serving
+from tests.store.running import mounted_store, serving
 
 KB, MB, GB = 1 << 10, 1 << 20, 1 << 30
 REPEATS = {KB: 200, MB: 24, GB: 1}
@@ -119,7 +119,7 @@ def run(rounds: int, *, quick: bool = False) -> int:
 
 def report(found: Rounds, sizes: list[int]) -> str:
     """The whole, as Markdown."""
-    lines = [f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}.", ""]
+    lines = [f"{machine()}.", ""]
     lines += ["| object | way | PUT p50 ms | PUT MB/s | of rclone | GET p50 ms | GET MB/s | of rclone |"]
     lines += ["|---|---|---:|---:|---:|---:|---:|---:|"]
     for size in sizes:
@@ -146,7 +146,7 @@ def _ways() -> Iterator[dict[str, Way]]:
         chain = stack.enter_context(running_chain(deployment(_spec())))
         alone = stack.enter_context(serving(stack.enter_context(mounted_store(Component.TRAINING_DATA))))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="disk-")))
-        direct = UnixConnection(alone.socket, timeout=600)
+        direct = alone.connection(timeout=600)
         writer, reader = _at_the_gate(chain, spiffe("etl", "ingest")), _at_the_gate(chain, spiffe("bench", "raw"))
         masked = _at_the_gate(chain, spiffe("bench", "masked"))
         yield {

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.cluster import binaries, catalogue
 from tests.cluster.controlplane import ControlPlane
+from tests.cluster.lasting import state
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,12 +31,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return code
-
-
-def default_directory() -> Path:
-    """Where `up` keeps its control plane when not told."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "cloister" / "cluster"
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -97,7 +92,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         ("env", _env, "print shell lines for KUBECONFIG and PATH"),
     ):
         sub = commands.add_parser(name, help=text)
-        sub.add_argument("--dir", type=Path, default=default_directory(), help="default: %(default)s")
+        sub.add_argument("--dir", type=Path, default=state("cluster"), help="default: %(default)s")
         sub.set_defaults(command=command)
         if name == "up":
             sub.add_argument("--cert-manager", action="store_true", help="install cert-manager as well")

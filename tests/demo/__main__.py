@@ -11,7 +11,6 @@ and shows what is refused and what is repaired. Everything keeps running until `
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from rich.console import Console
 
 from tests.cluster import ControlPlane, binaries
 from tests.cluster.kubectl import KubectlError
+from tests.cluster.lasting import state
 from tests.cluster.node import images, packages
 from tests.cluster.node.node import Node
 from tests.demo.node_story import NodeStory
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def directory() -> Path:
     """Where the demo's control plane lives."""
-    return _state("demo")
+    return state("demo")
 
 
 def up(console: Console) -> int:
@@ -63,7 +63,7 @@ def up(console: Console) -> int:
 
 def node_up(console: Console) -> int:
     """Tell the story of the real node; one that already runs is started afresh."""
-    directory = _state("demo-node")
+    directory = state("demo-node")
     if directory.exists():
         node_down(console)
     packages.install()
@@ -83,7 +83,7 @@ def node_up(console: Console) -> int:
 def node_down(console: Console) -> int:
     """End the node and everything on it, and remove every file."""
     try:
-        Node.open(_state("demo-node")).remove()
+        Node.open(state("demo-node")).remove()
     except FileNotFoundError:
         console.print("No demo is running on a node.")
         return 0
@@ -102,11 +102,6 @@ def down(console: Console) -> int:
     cluster.remove()
     console.print("The demo is gone: processes ended, files removed.")
     return 0
-
-
-def _state(name: str) -> Path:
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "cloister" / name
 
 
 if __name__ == "__main__":

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from rich.console import Console
 
 from tests.cluster.kubectl import KubectlError
 from tests.cluster.node.node import Node
 from tests.cluster.processes import wait_until
+from tests.demo.telling import Telling, denied
 from tests.e2e.life import EXAMPLE, NAME, NO_CANARY, Life
 
 _QUESTION = 'The "for" statement'
 _DAY = 8 * 3600
 
 
-class NodeStory:
-    """The demo's steps. Each shows what it did and how long it took; none hides a failure."""
+class NodeStory(Telling):
+    """The demo's steps."""
 
     def __init__(self, node: Node, console: Console) -> None:
-        self.node, self.console = node, console
+        super().__init__(console)
+        self.node = node
         self.life = Life(node, node.directory / "life")
 
     def tell(self) -> None:
@@ -88,7 +88,7 @@ class NodeStory:
         try:
             self.node.kubectl("exec", "-n", f"{NAME}-inference", "inference-0", "-c", "server", "--", "id")
         except KubectlError as error:
-            return str(error).split("denied request: ")[-1].splitlines()[0]
+            return denied(error)
         return None
 
     def _read_record(self) -> None:
@@ -128,18 +128,4 @@ class NodeStory:
     def _refused(self, what: str, said: str | None) -> None:
         if said is None:
             raise RuntimeError(f"{what}: was allowed")
-        self.console.print(f"  [green]refused[/]  {what}")
-        self.console.print(f"           {said}", style="dim", markup=False)
-
-    def _title(self, text: str) -> None:
-        self.console.print(f"\n[bold]{text}[/]")
-
-    def _note(self, text: str) -> None:
-        self.console.print(f"  {text}", style="dim", markup=False)
-
-    @contextmanager
-    def _step(self, text: str) -> Iterator[None]:
-        started = time.monotonic()
-        with self.console.status(text):
-            yield
-        self.console.print(f"  [green]done[/]     {text} [dim]({time.monotonic() - started:.1f} s)[/]")
+        self._show_refused(what, said)

@@ -8,8 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from rich.table import Table
 from tests.cluster import ControlPlane, binaries
 from tests.cluster.kubectl import Kubectl, KubectlError
 from tests.cluster.processes import wait_until
+from tests.demo.telling import Telling, denied
 from tests.installed import install_chart, operator_kubeconfig, start_operator
 
 EXAMPLE = Path(__file__).parents[2] / "manifests" / "examples" / "support-bot.yaml"
@@ -38,11 +38,12 @@ _GVISOR = {
 """The sandbox that the example asks for."""
 
 
-class Story:
-    """The demo's steps. Each shows what it did and how long it took; none hides a failure."""
+class Story(Telling):
+    """The demo's steps."""
 
     def __init__(self, cluster: ControlPlane, console: Console) -> None:
-        self.cluster, self.console = cluster, console
+        super().__init__(console)
+        self.cluster = cluster
         self.kubectl = cluster.kubectl
         self.example: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
         self.name: str = self.example["metadata"]["name"]
@@ -150,11 +151,10 @@ class Story:
         try:
             attempt()
         except KubectlError as error:
-            message = str(error).split("denied request: ")[-1].splitlines()[0]
+            message = denied(error)
             if "is refused" not in message:
                 raise
-            self.console.print(f"  [green]refused[/]  {what}")
-            self.console.print(f"           {message}", style="dim", markup=False)
+            self._show_refused(what, message)
         else:
             raise RuntimeError(f"{what} was allowed: the guards are not in force")
 
@@ -221,19 +221,6 @@ class Story:
         )
 
     # --- telling ---
-
-    def _title(self, text: str) -> None:
-        self.console.print(f"\n[bold]{text}[/]")
-
-    def _note(self, text: str) -> None:
-        self.console.print(f"  {text}", style="dim", markup=False)
-
-    @contextmanager
-    def _step(self, text: str) -> Iterator[None]:
-        started = time.monotonic()
-        with self.console.status(text):
-            yield
-        self.console.print(f"  [green]done[/]     {text} [dim]({time.monotonic() - started:.1f} s)[/]")
 
     def _wait_for(self, condition: Callable[[], bool], what: str) -> None:
         if not wait_until(condition, _TIMEOUT):

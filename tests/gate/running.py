@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import socketserver
 import ssl
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cloister import sidecar
+from cloister.jobs.unixhttp import UnixConnection
 from cloister.render.gate.bootstrap import arguments
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT
 from tests.cluster.ports import choosing, free
@@ -150,7 +150,7 @@ class Gate:
         body: bytes | None = None,
     ) -> Reply:
         """One request on a unix socket of the gate."""
-        return _exchange(_UnixConnection(self.mounted.path(path)), method, target, headers, body)
+        return _exchange(UnixConnection(self.mounted.path(path), "gate", timeout=30), method, target, headers, body)
 
     def health(self, path: str = "/ready") -> int:
         """What the kubelet sees."""
@@ -167,17 +167,6 @@ class Gate:
 
     def _plain(self, port: int) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(HOST, self.mounted.ports[port], timeout=30)
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("gate", timeout=30)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
-        self.sock.connect(self._path)
 
 
 def _exchange(

@@ -15,7 +15,7 @@ from tests.backends import backed
 from tests.edits import deployment
 from tests.store.elsewhere import BUCKET, Elsewhere, elsewhere
 from tests.store.pod import pod
-from tests.store.running import Mounted, Store, UnixConnection, key, mounted_store, serving, until
+from tests.store.running import Mounted, Store, key, mounted_store, serving, until
 
 SECRET = b"the quick brown fox of 4711 Elm Street"
 STORES = {Component.CHECKPOINTS: "checkpoints", Component.INTERACTION_LOGS: "interactionLogs"}
@@ -79,7 +79,7 @@ def test_half_an_upload_is_nothing(there: Elsewhere) -> None:
     with mounted_over(there) as mounted, serving(mounted) as store:
         store.ask("PUT", "/checkpoints/a", body=b"before")
         for name in ("a", "new"):
-            connection = UnixConnection(store.socket)
+            connection = store.connection()
             connection.putrequest("PUT", f"/checkpoints/{name}")
             connection.putheader("Content-Length", str(10 << 20))
             connection.endheaders()

@@ -15,7 +15,7 @@ from cloister import sidecar
 from cloister.keyring import Keyring
 from cloister.zones import STORES, Component
 from tests.store.pod import Pod, pod
-from tests.store.running import Mounted, Store, UnixConnection, key, mounted_store, serving, until
+from tests.store.running import Mounted, Store, key, mounted_store, serving, until
 
 SECRET = b"the quick brown fox of 4711 Elm Street"
 
@@ -138,7 +138,7 @@ def test_a_large_upload_in_parts_takes_little_memory(checkpoints: Store) -> None
 def test_half_an_upload_is_nothing(checkpoints: Store) -> None:
     checkpoints.ask("PUT", "/checkpoints/a", body=b"before")
     for name in ("a", "new"):
-        connection = UnixConnection(checkpoints.socket)
+        connection = checkpoints.connection()
         connection.putrequest("PUT", f"/checkpoints/{name}")
         connection.putheader("Content-Length", str(10 * MIB))
         connection.endheaders()

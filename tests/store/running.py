@@ -8,7 +8,6 @@ import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ import psutil
 
 from cloister import keyring, sidecar
 from cloister.facts import Facts, Settings
+from cloister.jobs.unixhttp import UnixConnection
 from cloister.keyring import Keyring, KeyVersion
 from cloister.render.storage import stores
 from cloister.spec import LLMDeployment
@@ -181,6 +181,10 @@ class Store:
                 return
             self.kill()
 
+    def connection(self, timeout: float = 60) -> UnixConnection:
+        """To its socket."""
+        return UnixConnection(str(self.socket), "store", timeout=timeout)
+
     def ask(
         self,
         method: str,
@@ -190,7 +194,7 @@ class Store:
         timeout: float = 60,
     ) -> Reply:
         """One request on a connection of its own. ``body``: bytes, or an iterable with a content-length header."""
-        connection = UnixConnection(self.socket, timeout)
+        connection = self.connection(timeout)
         try:
             connection.request(method, target, body=body, headers=dict(headers or {}))
             answer = connection.getresponse()
@@ -208,20 +212,6 @@ class Store:
     def ended(self) -> bool:
         """Whether its process is gone, or was never there."""
         return self.process is None or self.process.poll() is not None
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: Path, timeout: float = 60) -> None:
-        super().__init__("store", timeout=timeout)
-        self._path = str(path)
-
-    def connect(self) -> None:
-        """Dial the socket."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:

@@ -1,12 +1,11 @@
 """What people read: a Markdown table for each kind of workload, the targets, and a plot."""
 
-import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 
 from tests.bench.datapath.figures import BOTH, DIRECT, MANY, ONE, STREAMS, SYNCS, Rounds
 from tests.bench.datapath.plot import bars
 from tests.bench.datapath.workloads import Workload
+from tests.bench.machine import machine
 
 _COMMON = ["workload", "path", "p50 ms", "added p50", "p99 ms", "added p99", "requests/s", "requests/CPU s"]
 _MORE = {
@@ -25,8 +24,7 @@ def report(rounds: Rounds, workloads: Sequence[Workload], paths: Sequence[str], 
     """The whole, as Markdown."""
     disk = ", ".join(f"{sync:.0f}" for sync in rounds.syncs)
     lines = [
-        f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}. Write and fdatasync"
-        f" on the journal's disk, p50 of each round: {disk} microseconds.",
+        f"{machine()}. Write and fdatasync on the journal's disk, p50 of each round: {disk} microseconds.",
     ]
     for kind, title in _TITLES.items():
         if chosen := [workload for workload in workloads if workload.kind == kind]:

@@ -1,7 +1,5 @@
 """How well prompt injection is found on sources that nothing was tuned on, and what it costs."""
 
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable
@@ -12,6 +10,7 @@ from cloister.inspection.injection import CLASSIFIER, Detector
 from tests.bench.detection.corpus import Source, examples
 from tests.bench.detection.examples import Example
 from tests.bench.detection.hostile import HOSTILE
+from tests.bench.machine import machine
 
 RECALL, FALSE_POSITIVES = 0.85, 0.01
 """What is to be reached on the unseen split."""
@@ -74,7 +73,7 @@ def _report(flagged: dict[Source, list[bool]], apart: dict[Source, list[bool]], 
     # As if there were as many ordinary texts as attacks.
     hits, false = recall.count / recall.of, mistaken.count / mistaken.of
     lines = [
-        f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}.",
+        f"{machine()}.",
         "",
         "| on the unseen split | measured (95 % interval) | to reach |",
         "|---|---|---|",

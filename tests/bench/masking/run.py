@@ -1,7 +1,5 @@
 """Precision and recall per kind, and speed, on generated documents."""
 
-import os
-import platform
 import re
 import time
 
@@ -10,6 +8,7 @@ from faker import Faker
 from cloister.inspection.sensitive import Detector
 from cloister.masking import BLOCK, Format, Kind, Masker, find
 from tests.auditor.replies import asked, chat, guard
+from tests.bench.machine import machine
 from tests.bench.masking import detect_secrets, gitleaks
 from tests.bench.masking.documents import LOCALES, Document, documents
 from tests.bench.masking.presidio import analyze, version
@@ -22,7 +21,7 @@ Spans = list[tuple[int, int, str]]
 
 def run(count: int) -> int:
     """Measure and print; the exit code, 1 where another finds a kind of value better."""
-    print(f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}, seed {SEED}.\n")
+    print(f"{machine()}, seed {SEED}.\n")
     sources = {
         f"documents in {len(LOCALES)} locales": documents(count, SEED),
         "sentences of presidio-evaluator": sentences(count, SEED),

@@ -22,6 +22,7 @@ from typing import get_args
 
 from tests.cluster import binaries
 from tests.cluster.elsewhere import CHOICE, Elsewhere, Kind
+from tests.cluster.lasting import state
 from tests.cluster.node import images, packages
 from tests.cluster.node.node import Network, Node
 
@@ -35,12 +36,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return code
-
-
-def default_directory() -> Path:
-    """Where `up` keeps its node when not told."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "cloister" / "node"
 
 
 def _up(options: argparse.Namespace) -> int:
@@ -98,7 +93,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         ("down", _down, "stop it and remove all of it"),
     ):
         sub = commands.add_parser(name, help=text)
-        sub.add_argument("--dir", type=Path, default=default_directory(), help="default: %(default)s")
+        sub.add_argument("--dir", type=Path, default=state("node"), help="default: %(default)s")
         sub.set_defaults(command=command)
         if name == "up":
             sub.add_argument(
