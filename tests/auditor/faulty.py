@@ -1,15 +1,19 @@
 """`python -m tests.auditor.faulty CONFIG`: the auditor as it is, with a fault at one of its stages now and then.
+Killed, it lives again; stopped, it is woken.
 
 The program itself knows nothing of this: what is wrapped here are its functions, from outside.
 """
 
 import asyncio
+import ctypes
 import errno
 import itertools
+import json
 import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -22,23 +26,29 @@ from cloister.auditor.http.upstream import Connection
 from cloister.journal import files, writer
 
 STAGES = ("received", "validated", "appended", "synced", "forwarded", "first-byte", "event", "end")
-DISK = ("create", "write", "sync", "sync_all", "rename", "sync_directory", "truncate")
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+_DIE_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG"""
 
 Fault = Callable[[], None]
 
 
-def strike(name: str, chance: float) -> Fault:
-    """Kills or stops this process, at the latest after 1 / ``chance`` calls, so that it does happen."""
-    number = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[name]
+def strike(act: Fault, chance: float) -> Fault:
+    """Acts at the latest after 1 / ``chance`` calls, so that it does happen, and again and again."""
     calls = itertools.count(1)
     at = [random.randint(1, round(1 / chance))]
 
     def fault() -> None:
         if (call := next(calls)) >= at[0]:
             at[0] = call + random.randint(1, round(2 / chance))
-            os.kill(os.getpid(), number)
+            act()
 
     return fault
+
+
+def signalling(number: int) -> Fault:
+    """Kills or stops this process."""
+    return lambda: os.kill(os.getpid(), number)
 
 
 def after(owner: type, name: str, fault: Fault) -> None:
@@ -94,13 +104,22 @@ def _soon(fault: Fault) -> None:
 
 
 class FailingFiles(files.OsFiles):
-    """A disk that is full, or broken, now and then."""
+    """A disk that is full, or broken, for its next few operations."""
 
     number = errno.EIO
-    chance = 0.0
+    left = 0
 
-    def _fails(self) -> bool:
-        return random.random() < self.chance
+    @classmethod
+    def begin(cls) -> None:
+        """From now on, for a while."""
+        cls.left = random.randint(1, 6)
+
+    @classmethod
+    def _fails(cls) -> bool:
+        if not cls.left:
+            return False
+        cls.left -= 1
+        return True
 
     def _fail(self) -> None:
         if self._fails():
@@ -145,14 +164,49 @@ class FailingFiles(files.OsFiles):
 
 
 def main() -> int:
-    """The auditor's own `main`, after the faults of the environment are in place."""
-    fault, chance = os.environ["FAULT"], float(os.environ["CHANCE"])
-    if fault in ("ENOSPC", "EIO"):
-        FailingFiles.number, FailingFiles.chance = getattr(errno, fault), chance
-        setattr(writer, "OsFiles", FailingFiles)  # noqa: B010 - the name is not the module's to give
+    """Lives of the auditor, one after another, each with its own faults; until SIGTERM ends the last of them."""
+    counts = dict.fromkeys(SIGNALS, 0)
+    child = 0
+
+    def end(*_: object) -> None:
+        os.kill(child, signal.SIGKILL)
+        print(json.dumps(counts), flush=True)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    while True:
+        child = os.fork()
+        if not child:
+            return live()
+        watch(child, counts)
+
+
+def live() -> int:
+    """The auditor's own `main`, after the faults of the environment are in place. It is a fork, because a new process
+    would spend most of its life on imports."""
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    random.seed()
+    fault = os.environ["FAULT"]
+    if fault in SIGNALS:
+        act = signalling(SIGNALS[fault])
     else:
-        install(os.environ["STAGE"], strike(fault, chance))
+        FailingFiles.number, act = getattr(errno, fault), FailingFiles.begin
+        setattr(writer, "OsFiles", FailingFiles)  # noqa: B010 - the name is not the module's to give
+    install(os.environ["STAGE"], strike(act, float(os.environ["CHANCE"])))
     return program.main()
+
+
+def watch(child: int, counts: dict[str, int]) -> None:
+    """Until the process is dead. One that was stopped is woken after a while."""
+    while True:
+        _, status = os.waitpid(child, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            counts["kill"] += os.WIFSIGNALED(status)
+            return
+        counts["stop"] += 1
+        time.sleep(0.1)
+        os.kill(child, signal.SIGCONT)
 
 
 if __name__ == "__main__":

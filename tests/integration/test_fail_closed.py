@@ -9,17 +9,14 @@ import random
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httptools
-import psutil
 import pytest
 
 from tests.auditor.faulty import STAGES
@@ -28,6 +25,13 @@ from tests.auditor.running import CHAT, MACHINE, Auditor, prompt, running, surro
 
 REQUESTS = 1008
 CALLERS = 8
+
+
+def question(number: int) -> bytes:
+    """Alternately for a whole reply and for a stream; now and then the stream is long enough to fill a socket."""
+    if number % 2 == 0:
+        return prompt("tiny", f"prompt {number}.")
+    return prompt("sse:60" if number % 32 == 1 else "sse:5", f"prompt {number}.", stream=True)
 
 
 class Received:
@@ -54,7 +58,7 @@ class Received:
 
 def ask(auditor: Auditor, number: int, chooser: random.Random) -> Received:
     """One request, alternately whole and streamed. Some callers leave early, some read slowly."""
-    body = prompt("sse:40" if number % 2 else "tiny", f"prompt {number}.", stream=bool(number % 2))
+    body = question(number)
     received = Received()
     patience = chooser.choice([None, None, None, None, 0, 1, 2])
     with suppress(OSError), socket.socket(socket.AF_UNIX) as wire:
@@ -84,34 +88,7 @@ def ask_until_reached(auditor: Auditor, number: int) -> Received:
     return received
 
 
-@contextmanager
-def kept_alive(auditor: Auditor) -> Iterator[list[int]]:
-    """Restarts the process whenever it is dead, and wakes it whenever it was stopped. Gives the numbers of both."""
-    ending = threading.Event()
-    counts = [0, 0]
-
-    def watch() -> None:
-        while not ending.wait(0.01):
-            assert auditor.process
-            if auditor.process.poll() is not None:
-                counts[0] += 1
-                auditor.start(ready=False)
-            with suppress(psutil.Error):
-                if psutil.Process(auditor.process.pid).status() == psutil.STATUS_STOPPED:
-                    counts[1] += 1
-                    time.sleep(0.1)
-                    auditor.process.send_signal(signal.SIGCONT)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield counts
-    finally:
-        ending.set()
-        watcher.join()
-
-
-def check(auditor: Auditor, answers: dict[int, list[Received]]) -> None:
+def check(auditor: Auditor, answers: dict[int, Received]) -> None:
     """Compares what the model saw and what callers received with what is on record."""
     prompts: set[str] = set()
     replies: dict[str, dict[str, bytes]] = defaultdict(lambda: defaultdict(bytes))
@@ -125,25 +102,22 @@ def check(auditor: Auditor, answers: dict[int, list[Received]]) -> None:
             replies[asked[record["exchange"]]][record["exchange"]] += record["content"].encode()
     for seen in auditor.model.seen:
         assert seen.body.decode() in prompts, "the model saw a prompt without a record"
-    for number, received in answers.items():
-        body = prompt("sse:40" if number % 2 else "tiny", f"prompt {number}.", stream=bool(number % 2)).decode()
-        for answer in received:
-            if answer.status == 200 and answer.body:
-                known = replies[body].values()
-                assert any(reply.startswith(answer.body) for reply in known), "a caller received what is not on record"
+    for number, answer in answers.items():
+        if answer.status == 200 and answer.body:
+            known = replies[question(number).decode()].values()
+            assert any(reply.startswith(answer.body) for reply in known), "a caller received what is not on record"
 
 
-def sweep(auditor: Auditor, environment: dict[str, str]) -> tuple[list[int], dict[int, list[Received]]]:
-    """All requests, while faults happen."""
-    answers: dict[int, list[Received]] = defaultdict(list)
-    auditor.environment = environment
+def sweep(auditor: Auditor, fault: str, stage: str, chance: float) -> tuple[dict[str, int], dict[int, Received]]:
+    """All requests, while faults happen: how many processes were killed and stopped, and what callers received."""
+    auditor.environment = {"FAULT": fault, "STAGE": stage, "CHANCE": str(chance)}
     auditor.module = "tests.auditor.faulty"
     auditor.start(ready=False)
-    with kept_alive(auditor) as counts, ThreadPoolExecutor(CALLERS) as pool:
+    with ThreadPoolExecutor(CALLERS) as pool:
         auditor.until(lambda: auditor.health("/readyz") == 200, "readiness")
-        for number, received in enumerate(pool.map(lambda n: ask_until_reached(auditor, n), range(REQUESTS))):
-            answers[number].append(received)
-    auditor.end(signal.SIGKILL)
+        answers = dict(enumerate(pool.map(lambda number: ask_until_reached(auditor, number), range(REQUESTS))))
+    auditor.end()
+    counts: dict[str, int] = json.loads(auditor.log().splitlines()[-1])
     return counts, answers
 
 
@@ -161,21 +135,22 @@ def healthy(auditor: Auditor) -> None:
 def test_the_process_is_struck(fault: str, stage: str) -> None:
     often = {"appended": 0.002, "synced": 0.002}.get(stage, 0.003)
     with surroundings() as auditor:
-        counts, answers = sweep(auditor, {"FAULT": fault, "STAGE": stage, "CHANCE": str(often)})
-        assert counts[fault == "stop"] > 0, "no fault happened, so nothing was tested"
+        counts, answers = sweep(auditor, fault, stage, often)
+        assert counts[fault] > 0, "no fault happened, so nothing was tested"
         check(auditor, answers)
         healthy(auditor)
-        complete = sum(received[0].complete for received in answers.values())
+        complete = sum(received.complete for received in answers.values())
         assert complete > REQUESTS / 10, "many callers were answered all the same"
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("fault", ["ENOSPC", "EIO"])
-def test_the_disk_fails(fault: str) -> None:
+def test_the_disk_fails(fault: str, stage: str) -> None:
     with surroundings() as auditor:
-        _, answers = sweep(auditor, {"FAULT": fault, "CHANCE": "0.02"})
+        _, answers = sweep(auditor, fault, stage, 0.02)
         check(auditor, answers)
-        statuses = {received[0].status for received in answers.values()}
+        statuses = {received.status for received in answers.values()}
         assert {200, 503} <= statuses
         healthy(auditor)
 

@@ -1,14 +1,10 @@
 """The rendered pod with its own users, groups, mounts and network: what a model server that has been taken over can
 reach (ZT-02, ZT-04, ZT-21). Everything is as rendered, down to paths and ports."""
 
-import http.client
 import json
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
 from cloister import sidecar
@@ -19,10 +15,10 @@ from cloister.render.meta import compact
 from cloister.render.workloads import inference
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT, Component
 from tests.auditor.running import prompt
-from tests.gate import forger, intruder
+from tests.gate import forger
+from tests.gate.inhabited import Inhabited, asked
 from tests.gate.model import CHAT, FRONTEND, NIGHTLY, OUR_CA, OWN, PROVIDER, model
-from tests.gate.pod import Object, Pod, pod, unable
-from tests.gate.running import until
+from tests.gate.pod import pod, unable
 from tests.gate.specs import deployment
 
 pytestmark = pytest.mark.skipif(unable() is not None, reason=unable() or "")
@@ -38,76 +34,8 @@ FORGED = {
 }
 
 
-class Running:
-    """The pod, with everything in it started as a kubelet would, in order."""
-
-    def __init__(self, made: Pod) -> None:
-        self.pod = made
-        self.started = {"gate": psutil.Process(made.start(made.container("gate")).pid)}
-        self.wait("gate", GATE_HEALTH_PORT, "/ready")
-        self.started["auditor"] = psutil.Process(made.start(made.container("auditor")).pid)
-        self.wait("auditor", HEALTH_PORT, "/readyz")
-        server = made.container("server")
-        made.start(self.program(forger.__file__, str(8000), "/tmp/seen.jsonl") | {"name": server["name"]})
-        self.wait("server", HEALTH_PORT, "/workload")
-
-    def wait(self, name: str, port: int, path: str) -> None:
-        """Until the kubelet would go on."""
-        try:
-            until(lambda: self.status(port, path) == 200, name, seconds=30)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.pod.log(name)[-3000:]}") from None
-
-    def program(self, path: str, *arguments: str) -> Object:
-        """The workload's container with another program in it."""
-        return self.pod.container("server") | {
-            "name": "intruder",
-            "command": ["python", "-c", Path(path).read_text()],
-            "args": list(arguments),
-        }
-
-    def intrude(self, container: Object | None = None, *mounts: Object, **task: Any) -> dict[str, Any]:
-        """What the intruder meets."""
-        whole = {"sockets": SOCKETS, "directories": [], "scan": False, "requests": [], "tls": [], "headers": FORGED}
-        found = self.pod.run(
-            (container or {})
-            | self.program(intruder.__file__, json.dumps(whole | task))
-            | ({"securityContext": container["securityContext"]} if container else {}),
-            mounts,
-        )
-        answer: dict[str, Any] = json.loads(found)
-        return answer
-
-    def status(self, port: int, path: str) -> int | None:
-        """What the kubelet sees."""
-        try:
-            return self.ask(port, "GET", path)[0]
-        except (OSError, http.client.HTTPException):
-            return None
-
-    def ask(
-        self,
-        port: int,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: dict[str, str] | None = None,
-        context: ssl.SSLContext | None = None,
-    ) -> tuple[int, dict[str, str], bytes]:
-        """A request from beside the pod."""
-        connection = http.client.HTTPConnection("pod", port)
-        plain = self.pod.connection(port)
-        connection.sock = context.wrap_socket(plain) if context else plain
-        try:
-            connection.request(method, path, body, headers or {})
-            reply = connection.getresponse()
-            return reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read()
-        finally:
-            connection.close()
-
-
 @pytest.fixture(scope="module")
-def running() -> Iterator[Running]:
+def running() -> Iterator[Inhabited]:
     spec = model()
     spec["inference"]["model"]["mountPath"] = "/var/lib/models"
     spec["inference"]["scratch"]["path"] = "/var/lib/scratch"
@@ -125,11 +53,14 @@ def running() -> Iterator[Running]:
         "revocations": {"revocations.json": sidecar.Revocations().model_dump_json()},
     }
     with pod(template, files) as made:
-        yield Running(made)
+        found = Inhabited(made, "server", SOCKETS, FORGED)
+        found.work(forger.__file__, str(8000), "/tmp/seen.jsonl", name="server")
+        found.wait("server", HEALTH_PORT, "/workload")
+        yield found
 
 
 @pytest.fixture(scope="module")
-def nightly(running: Running, tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+def nightly(running: Inhabited, tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.load_verify_locations(cadata=OUR_CA.pem)
@@ -138,12 +69,7 @@ def nightly(running: Running, tmp_path_factory: pytest.TempPathFactory) -> ssl.S
     return context
 
 
-def asked(found: dict[str, Any]) -> list[int | str]:
-    """The statuses of the intruder's requests."""
-    return [answer if isinstance(answer, str) else answer[0] for *_, answer in found["asked"]]
-
-
-def test_the_pod_works_under_its_own_users(running: Running, nightly: ssl.SSLContext) -> None:
+def test_the_pod_works_under_its_own_users(running: Inhabited, nightly: ssl.SSLContext) -> None:
     """Otherwise every refusal below would mean nothing."""
     status, _, body = running.ask(GATE_PORT, "POST", CHAT, prompt(), context=nightly)
     assert (status, json.loads(body)["choices"]) == (200, forger.ANSWER["choices"])
@@ -153,7 +79,7 @@ def test_the_pod_works_under_its_own_users(running: Running, nightly: ssl.SSLCon
         assert program.gids() == (sidecar.SOCKET_GID,) * 3, name
 
 
-def test_each_program_has_its_own_uid_and_the_server_none_of_their_volumes(running: Running) -> None:
+def test_each_program_has_its_own_uid_and_the_server_none_of_their_volumes(running: Inhabited) -> None:
     spec = running.pod.spec
     containers = {one["name"]: one for one in [*spec["initContainers"], *spec["containers"]]}
     users = {name: one["securityContext"]["runAsUser"] for name, one in containers.items()}
@@ -167,7 +93,7 @@ def test_each_program_has_its_own_uid_and_the_server_none_of_their_volumes(runni
     assert not any(spec.get(name) for name in ("hostNetwork", "hostPID", "hostIPC"))
 
 
-def test_the_model_meets_no_socket(running: Running) -> None:
+def test_the_model_meets_no_socket(running: Inhabited) -> None:
     found = running.intrude(directories=["/run", "/etc", "/var/lib"])
     user = running.pod.container("server")["securityContext"]["runAsUser"]
     assert found["who"] == [user, user, [sidecar.VOLUME_GID]]
@@ -176,7 +102,7 @@ def test_the_model_meets_no_socket(running: Running) -> None:
     assert found["abstract"] == []
 
 
-def test_two_of_the_sockets_would_refuse_the_model_even_where_it_saw_them(running: Running) -> None:
+def test_two_of_the_sockets_would_refuse_the_model_even_where_it_saw_them(running: Inhabited) -> None:
     """The auditor gives its socket to the sockets' group, and Envoy its admin interface to nobody. Envoy can't give a
     socket to another group than its volume's, which is every container's: the others are closed by the mount alone."""
     gate = running.pod.container("gate")
@@ -187,7 +113,7 @@ def test_two_of_the_sockets_would_refuse_the_model_even_where_it_saw_them(runnin
 
 
 @pytest.mark.parametrize("name", ["gate", "auditor", "fetch"])
-def test_the_programs_of_the_pod_meet_their_own(running: Running, name: str) -> None:
+def test_the_programs_of_the_pod_meet_their_own(running: Inhabited, name: str) -> None:
     """The same attempt as a member of the sockets' group, by the volumes of each."""
     container = running.pod.container(name)
     mounted = [one["mountPath"] for one in container["volumeMounts"]]
@@ -197,7 +123,7 @@ def test_the_programs_of_the_pod_meet_their_own(running: Running, name: str) -> 
     assert {socket for socket, result in found["sockets"].items() if result == "connected"} == own
 
 
-def test_loopback_has_nothing_for_the_model(running: Running) -> None:
+def test_loopback_has_nothing_for_the_model(running: Inhabited) -> None:
     found = running.intrude(scan=True, tls=[GATE_PORT])
     offered = {GATE_PORT, GATE_HEALTH_PORT, GATE_METRICS_PORT, HEALTH_PORT, METRICS_PORT}
     assert set(found["ports"]) == offered | {8000}
@@ -205,7 +131,7 @@ def test_loopback_has_nothing_for_the_model(running: Running) -> None:
     assert refused in ("SSLError", "SSLEOFError", "ConnectionResetError"), "no answer to who has no certificate"
 
 
-def test_what_loopback_offers_takes_nothing_and_tells_nothing(running: Running, nightly: ssl.SSLContext) -> None:
+def test_what_loopback_offers_takes_nothing_and_tells_nothing(running: Inhabited, nightly: ssl.SSLContext) -> None:
     assert running.ask(GATE_PORT, "POST", CHAT, prompt(text="a secret question"), context=nightly)[0] == 200
     writes = [
         [port, method, path]
@@ -244,7 +170,7 @@ def test_what_loopback_offers_takes_nothing_and_tells_nothing(running: Running, 
             assert secret not in body
 
 
-def test_the_models_headers_forge_no_identity_in_a_reply(running: Running, nightly: ssl.SSLContext) -> None:
+def test_the_models_headers_forge_no_identity_in_a_reply(running: Inhabited, nightly: ssl.SSLContext) -> None:
     status, headers, _ = running.ask(GATE_PORT, "POST", CHAT, prompt(), context=nightly)
     assert status == 200
     assert not [name for name in headers if name.startswith((sidecar.HEADER_PREFIX, "x-envoy-", "x-accel-"))]
@@ -252,7 +178,7 @@ def test_the_models_headers_forge_no_identity_in_a_reply(running: Running, night
     assert headers.get("x-ratelimit-remaining") != "1000000"
 
 
-def test_the_models_requests_forge_no_identity(running: Running, nightly: ssl.SSLContext) -> None:
+def test_the_models_requests_forge_no_identity(running: Inhabited, nightly: ssl.SSLContext) -> None:
     """Whatever it says of itself in plain text, to any port of the pod."""
     running.ask(GATE_PORT, "POST", CHAT, prompt(), context=nightly)
     seen = running.pod.volume("tmp") / "seen.jsonl"
@@ -263,7 +189,7 @@ def test_the_models_requests_forge_no_identity(running: Running, nightly: ssl.SS
     assert seen.read_text() == before, "nothing came back to the model by way of the auditor"
 
 
-def test_the_model_saw_no_identity_and_no_credential(running: Running, nightly: ssl.SSLContext) -> None:
+def test_the_model_saw_no_identity_and_no_credential(running: Inhabited, nightly: ssl.SSLContext) -> None:
     running.ask(GATE_PORT, "POST", CHAT, prompt(), {"Authorization": "Bearer a.b.c"}, context=nightly)
     lines = (running.pod.volume("tmp") / "seen.jsonl").read_text().splitlines()
     _, path, headers, _ = json.loads(lines[-1])
