@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 from cloister import cli
 from cloister.journal import JournalError, JournalWriter, encode, removable_segments, timestamp
 from cloister.journal.follower import Follower
+from cloister.journal.reader import read_journal
 from cloister.journal.segment import Frame, open_frame
+from cloister.journal.verify import verify
 from cloister.journal.writer import MAX_AGE_S
 from cloister.sealing import Kind, generate, parse_public, write_secret
 
@@ -184,13 +186,30 @@ def test_a_segment_that_changes_its_name_while_it_is_read_is_read_by_the_new_one
     path = tmp_path / "journal"
     with writer_in(path) as writer:
         say(writer, "one")
-    listed = [list(path.rglob("*.sealed")), list(path.rglob("*.sealed"))]
-    listed[0] = [segment.with_suffix(".open") for segment in listed[0]]
+    (sealed,) = path.rglob("*.sealed")
+    before = [sealed.with_suffix(".open")]
+    for module in ("follower", "reader", "verify"):
+        monkeypatch.setattr(f"cloister.journal.{module}.segment_paths", lambda _: before)
+    assert [line.seq for line in Follower(path, [KEY]).read()] == [0]
+    assert [line.seq for line in read_journal([path], [KEY])] == [0]
+    report = verify([path], [KEY])
+    assert (report.segments, report.opened, report.findings) == (1, 1, [])
+
+
+def test_a_segment_that_is_removed_while_it_is_read_is_no_longer_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "journal"
+    with writer_in(path) as writer:
+        say(writer, "one")
+    listed = [[path / "gone.shipped"], list(path.rglob("*.sealed"))]
     monkeypatch.setattr("cloister.journal.follower.segment_paths", lambda _: listed.pop(0))
     assert [line.seq for line in Follower(path, [KEY]).read()] == [0]
     listed[:] = [[path / "gone.open"]] * 9
-    with pytest.raises(JournalError, match=r"gone\.open: goes away"):
+    with pytest.raises(JournalError, match=r"gone\.open: was removed"):
         Follower(path, [KEY]).read()
+    with pytest.raises(JournalError, match=r"gone\.sealed: was removed"):
+        list(read_journal([path / "gone.sealed"], [KEY]))
 
 
 @pytest.mark.parametrize(

@@ -3,3 +3,7 @@
 
 class JournalError(Exception):
     """A journal that can't be written (nothing of the batch counts, an OSError is the cause) or bytes that are none."""
+
+
+class SegmentGoneError(JournalError):
+    """A segment that was listed, and was removed before it could be read."""

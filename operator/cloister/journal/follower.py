@@ -2,11 +2,12 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from heapq import merge
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from cloister.journal.errors import JournalError
+from cloister.journal.errors import SegmentGoneError
 from cloister.journal.reader import naming, read_lines, segment_paths, segments
 from cloister.journal.records import Line
 from cloister.sealing import SecretKey
@@ -27,13 +28,10 @@ class Follower:
 
     def read(self, most: int | None = None) -> Sequence[Line]:
         """What has come since the last time, of all streams by time; no more than the last `most`."""
-        gone = str(self._folder)
-        for _ in range(_ATTEMPTS):
-            try:
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(SegmentGoneError):  # the next list is without it
                 return self._read(most)
-            except FileNotFoundError as error:
-                gone = error.filename  # sealed, shipped or removed since it was listed: the next list has its new name
-        raise JournalError(f"{gone}: goes away whenever it is to be read")
+        return self._read(most)
 
     def _read(self, most: int | None) -> Sequence[Line]:
         found = segments(path for path in segment_paths([self._folder]) if path.with_suffix("") not in self._through)

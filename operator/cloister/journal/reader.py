@@ -1,10 +1,12 @@
 """Reading journals: which files are segments, and their lines, opened with the keys of those who may."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from cloister.journal.errors import JournalError
+from cloister.journal.errors import JournalError, SegmentGoneError
 from cloister.journal.files import OBJECT, OPEN, SEALED, SHIPPED
 from cloister.journal.header import Header, wrap_info
 from cloister.journal.records import Line, parse_line
@@ -12,6 +14,8 @@ from cloister.journal.segment import FrameKind, SegmentReader, open_frame, ratch
 from cloister.sealing import SealingError, SecretKey
 
 SUFFIXES = (OBJECT, OPEN, SEALED, SHIPPED)
+_LIFE = (OPEN, SEALED, SHIPPED)
+"""The names of one segment, one after another."""
 
 
 def segment_paths(paths: Iterable[Path]) -> list[Path]:
@@ -23,6 +27,24 @@ def segment_paths(paths: Iterable[Path]) -> list[Path]:
         else:
             found.add(path)
     return sorted(found)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[SegmentReader]:
+    """A segment's reader. Its writer may have renamed it since it was listed, as it closes and ships what it wrote.
+
+    SegmentGoneError where it is there under no later name, JournalError where it is no segment.
+    """
+    with _file(path) as file:
+        yield SegmentReader(file, os.fstat(file.fileno()).st_size)
+
+
+def _file(path: Path) -> BinaryIO:
+    later = _LIFE[_LIFE.index(path.suffix) :] if path.suffix in _LIFE else (path.suffix,)
+    for suffix in later:
+        with suppress(FileNotFoundError):
+            return path.with_suffix(suffix).open("rb")
+    raise SegmentGoneError("was removed while it was to be read: read again")
 
 
 def first_state(header: Header, keys: Sequence[SecretKey]) -> bytes | None:
@@ -41,8 +63,7 @@ def read_lines(path: Path, keys: Sequence[SecretKey], since: int = 0) -> Iterato
 
     JournalError where the keys don't open it, or it is damaged.
     """
-    with path.open("rb") as file:
-        reader = SegmentReader(file, path.stat().st_size)
+    with opened(path) as reader:
         state = first_state(reader.header, keys)
         if state is None:
             ids = ", ".join(recipient.key_id for recipient in reader.header.recipients)
@@ -70,8 +91,8 @@ def segments(paths: Iterable[Path]) -> list[tuple[Path, Header]]:
 
 
 def _header(path: Path) -> Header:
-    with naming(path), path.open("rb") as file:
-        return SegmentReader(file, path.stat().st_size).header
+    with naming(path), opened(path) as reader:
+        return reader.header
 
 
 @contextmanager
@@ -80,4 +101,4 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except JournalError as error:
-        raise JournalError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None

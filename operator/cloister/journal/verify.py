@@ -18,9 +18,9 @@ from cloister.journal.errors import JournalError
 from cloister.journal.files import OPEN
 from cloister.journal.header import ZERO_HASH, Header, Previous
 from cloister.journal.merkle import CompactRange
-from cloister.journal.reader import first_state, segment_paths
+from cloister.journal.reader import first_state, opened, segment_paths
 from cloister.journal.records import parse_line
-from cloister.journal.segment import Frame, FrameKind, SegmentReader, open_frame, ratchet
+from cloister.journal.segment import Frame, FrameKind, open_frame, ratchet
 from cloister.sealing import SecretKey
 
 
@@ -84,8 +84,8 @@ def verify(paths: Iterable[Path], keys: Sequence[SecretKey] = (), anchors: Seque
     by_origin: dict[str, list[tuple[Header, Path]]] = defaultdict(list)
     for path in segment_paths(paths):
         try:
-            with path.open("rb") as file:
-                header = SegmentReader(file, path.stat().st_size).header
+            with opened(path) as reader:
+                header = reader.header
         except (JournalError, OSError) as error:
             report.add("malformed", path, str(error))
         else:
@@ -129,8 +129,7 @@ def anchors_in(text: str) -> list[str]:
 
 
 def _segment(path: Path, stream: _Stream, keys: Sequence[SecretKey], report: Report) -> None:
-    with path.open("rb") as file:
-        reader = SegmentReader(file, path.stat().st_size)
+    with opened(path) as reader:
         header = reader.header
         _links(path, header, stream, report)
         state = first_state(header, keys) if keys else None
