@@ -10,7 +10,7 @@ import pytest
 
 HERE = Path(__file__).parent
 RUNS = {"fuzz_events": 30_000, "fuzz_http": 6_000, "fuzz_journal": 4_000}
-"""Some twenty seconds each. For longer: `python -m tests.fuzz.fuzz_http -max_total_time=3600 tests/fuzz/corpus/http`."""
+"""Some twenty seconds each. For longer: `python -m tests.fuzz.fuzz_http -max_total_time=3600 FOLDER`."""
 TARGETS = sorted(path.stem for path in HERE.glob("fuzz_*.py"))
 
 
