@@ -7,7 +7,7 @@ import atheris
 with atheris.instrument_imports(include=["cloister.auditor"]):
     from cloister.auditor.http.events import EventSplitter, payloads
     from cloister.auditor.openai.dialect import complaint, dialect_of, json_object
-    from cloister.auditor.openai.replies import Summary, pieces
+    from cloister.auditor.openai.replies import Pieces, Summary
     from cloister.auditor.refusal import Refusal
 
 
@@ -21,7 +21,7 @@ def target(data: bytes) -> None:
     found = [payload for events in [*out, stream[sum(map(len, out)) :]] for payload in payloads(events)]
     assert found == payloads(stream)
     summary = Summary()
-    for place, text in pieces(found, summary):
+    for place, text in Pieces(summary).of(stream):
         assert isinstance(place, str)
         assert isinstance(text, str)
     for value in summary.fields().values():

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cloister.auditor.drift import Replies, told
-from cloister.auditor.openai.replies import Summary, pieces
+from cloister.auditor.openai.replies import Pieces, Summary
 
 MINUTE = 60.0
 
@@ -61,6 +61,8 @@ def test_the_beginning_of_an_answer_is_heard_whole_or_streamed() -> None:
     events = [
         b'{"choices":[{"index":0,"delta":{"content":"Hel"}}]}',
         b'{"choices":[{"index":1,"delta":{"content":"x"}}]}',
+        b'{"choices":[{"index":0,"delta":{"content":"lo"}}]}',
+        b"[DONE]",
     ]
-    list(pieces([*events, b'{"choices":[{"index":0,"delta":{"content":"lo"}}]}', b"[DONE]"], streamed))
+    list(Pieces(streamed).of(b"".join(b"data: " + event + b"\n\n" for event in events)))
     assert streamed.heard == "Hello"

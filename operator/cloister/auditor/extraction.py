@@ -15,10 +15,10 @@ import structlog
 
 from cloister import sidecar
 from cloister.auditor.callers import Caller
-from cloister.auditor.http.events import payloads, split
+from cloister.auditor.http.events import split
 from cloister.auditor.judges import Asked
 from cloister.auditor.kept import KeptFile
-from cloister.auditor.openai.replies import Piece, Summary, pieces
+from cloister.auditor.openai.replies import Piece, Pieces, Summary
 from cloister.auditor.output.places import texts
 from cloister.auditor.refusal import Refusal
 from cloister.auditor.stats import Stats
@@ -197,7 +197,7 @@ class Reply:
 
 
 def _said(event: bytes) -> str:
-    return "".join(text for place, text in pieces(payloads(event), Summary()) if place != "other")
+    return "".join(text for place, text in Pieces(Summary()).of(event) if place != "other")
 
 
 def question(asked: Asked) -> Question:

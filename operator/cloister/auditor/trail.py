@@ -12,11 +12,10 @@ from cloister.auditor.behaviour import Ended, Watch
 from cloister.auditor.callers import Caller
 from cloister.auditor.content import Content, StreamContent
 from cloister.auditor.extraction import Reply
-from cloister.auditor.http.events import payloads
 from cloister.auditor.http.messages import Head, Request
 from cloister.auditor.judges import Asked
 from cloister.auditor.limits import Concurrency
-from cloister.auditor.openai.replies import Summary, pieces
+from cloister.auditor.openai.replies import Pieces, Summary
 from cloister.auditor.output.guard import Inspection
 from cloister.auditor.recorder import Recorder
 from cloister.auditor.refusal import Refusal
@@ -55,6 +54,11 @@ class Told:
     summary: Summary = field(default_factory=Summary)
     parts: int = 0
     bytes: int = 0
+    pieces: Pieces = field(init=False)
+    """What its events say."""
+
+    def __post_init__(self) -> None:
+        self.pieces = Pieces(self.summary)
 
 
 class Trail:
@@ -103,7 +107,7 @@ class Trail:
     def part(self, exchange: Exchange, told: Told, events: bytes, *, last: bool) -> dict[str, Any]:
         """The record of some whole events, which are then told."""
         record = self._base("reply.part", exchange) | {"part": told.parts, "bytes": len(events)}
-        found = list(pieces(payloads(events), told.summary))
+        found = list(told.pieces.of(events))
         if exchange.counted:
             exchange.counted.recorded(found)
         told.parts += 1

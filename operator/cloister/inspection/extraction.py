@@ -90,7 +90,7 @@ class Extraction:
         hour, ledger = int(now // _HOUR), self._ledger(caller, now)
         wants = {TOKENS: 0, REPETITIONS: 0}
         print_of = fingerprint(question.text) if question.text else None
-        if print_of is not None and near(print_of, (known for _, known in ledger.prompts)) >= ALIKE:
+        if print_of is not None and near(print_of, (known for _, known in reversed(ledger.prompts)), ALIKE):
             wants[SIMILAR] = 1
         if question.logprobs:
             wants[LOGPROBS] = question.logprobs

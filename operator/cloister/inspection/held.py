@@ -44,12 +44,20 @@ class Held:
         """Characters that have come."""
 
     def feed(self, text: str) -> None:
-        """More of it has come."""
+        """More of it has come, by itself."""
+        self.add(text)
+        self.decide()
+
+    def add(self, text: str) -> None:
+        """More of it has come, and what came with it follows before anything is decided: one search for all of it."""
         self.length += len(text)
         if self._going_on:
             text = self._hide_on(text)
         self._waiting += text
-        if len(self._waiting) >= self._enough:
+
+    def decide(self) -> None:
+        """Lets go of what can be let go of all that was added."""
+        if self._waiting and len(self._waiting) >= self._enough:
             self._decide(final=False)
 
     def end(self) -> None:
@@ -61,20 +69,26 @@ class Held:
         waiting = self._waiting
         hits, live = self._leaks(final=final) if self._watch else ([], len(waiting))
         data = waiting.encode("utf-8", "surrogatepass")
-        if not final and not hits and len(data) == len(waiting) < _PATIENT and b"\\" not in data:
+        if not hits and len(data) == len(waiting) and b"\\" not in data:
             # The usual case: some words, and nothing in them.
-            cut = min(live, self._detector.live(data))
-            before = self._contexts[0] if self._contexts else b""
-            if cut == 0:
-                return
-            if not self._detector.find(before + data, len(before)):
-                self._waiting = waiting[cut:]
-                self._base += cut
-                self.decided = self._base
-                self._read = max(0, self._read - cut)
-                self._contexts = [(before + data[:cut])[-_CONTEXT:]]
-                return
+            cut = len(data) if final else min(live, self._detector.live(data))
+            if len(data) - cut < _PATIENT:
+                if cut == 0:
+                    return
+                before = self._contexts[0] if self._contexts else b""
+                if not self._detector.find(before + data, len(before)):
+                    self._let_go(cut)
+                    self._contexts = [(before + data[max(0, cut - _CONTEXT) : cut])[-_CONTEXT:]]
+                    return
         self._decide_closely(data, hits, live, final=final)
+
+    def _let_go(self, cut: int) -> None:
+        self._waiting = self._waiting[cut:]
+        self._base += cut
+        self.decided = self._base
+        self._read = max(0, self._read - cut)
+        waits = len(self._waiting)
+        self._enough = waits + waits // 4 if waits > _PATIENT else 0
 
     def _decide_closely(self, data: bytes, hits: list[Hit], live: int, *, final: bool) -> None:
         plain = data.isascii()
@@ -94,12 +108,7 @@ class Held:
 
     def _settle(self, hits: list[Hit], decided: bytes, cut: int, *, capped: bool) -> None:
         self.hits += hits
-        self._waiting = self._waiting[cut:]
-        self._base += cut
-        self.decided = self._base
-        self._read = max(0, self._read - cut)
-        waits = len(self._waiting)
-        self._enough = waits + waits // 4 if waits > _PATIENT else 0
+        self._let_go(cut)
         if decided:
             self._remember(decided)
         if capped and hits and hits[-1].stop == self._base:

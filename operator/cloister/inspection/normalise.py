@@ -36,7 +36,10 @@ def folded(text: str) -> str:
 
     A letter that looks like one of ASCII becomes that in words that have letters of ASCII too: Cyrillic stays Cyrillic.
     """
-    if not text.isascii():
+    if text.isascii():
+        if text.isprintable() and "  " not in text:
+            return text.lower().strip()
+    else:
         text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE))
         if not _SIGNS_ALIKE.isdisjoint(text):
             text = " ".join(map(_unmixed, text.split()))

@@ -122,13 +122,14 @@ class Rules:
     any: "Mapping[Role, re2._Regexp]"
     """Finds what any rule for all readings of such words finds: most texts are done with after it."""
     each: tuple[Compiled, ...]
+    viewed: tuple[Compiled, ...]
+    """Those that are for some readings alone."""
 
     def matching(self, text: str, role: Role, view: str) -> Iterator[Rule]:
         """Rules that find something in one reading of a text."""
         data = text.encode("utf-8", "replace")
-        some = bool(self.any[role].search(data))
-        for one in self.each:
-            if (some or one.rule.views) and one.judges(role, view) and one.pattern.search(data):
+        for one in self.each if self.any[role].search(data) else self.viewed:
+            if one.judges(role, view) and one.pattern.search(data):
                 yield one.rule
 
 
@@ -147,7 +148,8 @@ def compiled(*sets: RuleSet) -> Rules:
                 _not_everything(where, found)
             by_id[rule.id] = Compiled(rule, found)
     each = tuple(by_id.values())
-    return Rules("+".join(one.version for one in sets), {role: _any(each, role) for role in _ROLES}, each)
+    found = {role: _any(each, role) for role in _ROLES}
+    return Rules("+".join(one.version for one in sets), found, each, tuple(one for one in each if one.rule.views))
 
 
 def _any(each: Iterable[Compiled], role: Role) -> "re2._Regexp":

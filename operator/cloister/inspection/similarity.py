@@ -27,13 +27,14 @@ _FIRST_OF_TWO = np.uint64(0x85EBCA6B)
 """What makes a pair of words another than the same two the other way round."""
 _REACH = 4096
 """Characters at either end in which the words are looked for."""
+_ENOUGH = 256
+"""Characters in which half of the words that count usually are."""
 _WORD = re.compile(r"[^\W\d_]+|\d+")
 
 
 def fingerprint(text: str) -> int:
     """Of its words and pairs of words; case, punctuation and the digits of numbers do not count."""
-    ends = _ends(text)
-    words = _WORD.findall((ends if ends.isascii() else unicodedata.normalize("NFKC", ends)).lower())
+    words = _words(text)
     if len(words) > MAX_WORDS:
         words = [*words[: MAX_WORDS // 2], *words[-MAX_WORDS // 2 :]]
     if len(words) < LEAST_WORDS:
@@ -41,17 +42,37 @@ def fingerprint(text: str) -> int:
     return _simhash(["0" if word[0].isdigit() else word for word in words])
 
 
+def _words(text: str) -> list[str]:
+    """All words of a text, or at least as many as count, of its beginning and of its end."""
+    ends = _ends(text)
+    if not ends.isascii():
+        return _WORD.findall(unicodedata.normalize("NFKC", ends).lower())
+    first, last = ends[:_ENOUGH], ends[-_ENOUGH:]
+    if len(ends) > 2 * _ENOUGH:
+        # Where a piece was cut, a word may be cut too: there are more than count, so that one can go.
+        begin, end = _WORD.findall(first.lower())[:-1], _WORD.findall(last.lower())[1:]
+        if min(len(begin), len(end)) >= MAX_WORDS // 2:
+            return [*begin[: MAX_WORDS // 2], *end[-MAX_WORDS // 2 :]]
+    return _WORD.findall(ends.lower())
+
+
 def _ends(text: str) -> str:
     return text if len(text) <= 2 * _REACH else f"{text[:_REACH]} {text[-_REACH:]}"
 
 
-def near(one: int, many: Iterable[int]) -> int:
-    """How many of some fingerprints are near to one."""
-    return sum((one ^ other).bit_count() <= NEAR for other in many)
+def near(one: int, many: Iterable[int], enough: int) -> bool:
+    """Whether at least so many of some fingerprints are near to one."""
+    for other in many:
+        if (one ^ other).bit_count() <= NEAR:
+            enough -= 1
+            if enough <= 0:
+                return True
+    return False
 
 
 def _simhash(words: list[str]) -> int:
     ones = np.array([crc32(word.encode("utf-8", "replace")) for word in words], _BIG)
     hashes = (np.concatenate((ones, ones[:-1] * _FIRST_OF_TWO + ones[1:])) * _SPREAD).astype(_BIG)
-    votes = np.unpackbits(hashes.view(np.uint8).reshape(-1, 8), axis=1).sum(axis=0, dtype=np.intp)
-    return int.from_bytes(np.packbits(votes > len(hashes) / 2).tobytes(), "big")
+    # At most 2 * MAX_WORDS votes for a bit, so that bytes can count them.
+    votes = np.unpackbits(hashes.view(np.uint8)).reshape(-1, 64).sum(axis=0, dtype=np.uint8)
+    return int.from_bytes(np.packbits(votes > len(hashes) // 2).tobytes(), "big")

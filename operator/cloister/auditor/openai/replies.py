@@ -1,9 +1,12 @@
 """What a reply tells about itself: model, tokens, reasons to stop, and its text piece by piece."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
+
+from cloister.auditor.http.events import payloads, split
+from cloister.auditor.openai.alike import Alike, only_choice
 
 Piece = tuple[str, str]
 """Where in the reply some text belongs (`0`: first choice; `0.tool.1`: arguments of its second tool call), and it."""
@@ -72,23 +75,41 @@ class Summary:
         return self._fields | ({"gen_ai.response.finish_reasons": self._reasons[:128]} if self._reasons else {})
 
 
-def pieces(events: Iterable[bytes], summary: Summary) -> Iterator[Piece]:
-    """Takes in the payloads of events, and gives the text that they carry."""
-    for payload in events:
-        if payload == b"[DONE]":
-            continue
-        try:
-            document = orjson.loads(payload)
-        except orjson.JSONDecodeError:
-            yield "other", payload.decode("utf-8", "replace") + "\n"
-            continue
-        summary.add(document)
-        for place, text in _texts(document, payload):
-            summary.hear(place, text)
-            yield place, text
+class Pieces:
+    """Takes in the events of a stream, and gives the text that they carry."""
+
+    def __init__(self, summary: Summary) -> None:
+        self._summary = summary
+        self._alike, self._place = Alike(), ""
+
+    def of(self, events: bytes) -> Iterator[Piece]:
+        """Of some whole events."""
+        for event in split(events):
+            text = self._alike.text(event)
+            if text is None:
+                yield from self._read(event)
+            else:
+                self._summary.hear(self._place, text)
+                yield self._place, text
+
+    def _read(self, event: bytes) -> Iterator[Piece]:
+        for payload in payloads(event):
+            if payload == b"[DONE]":
+                continue
+            try:
+                document = orjson.loads(payload)
+            except orjson.JSONDecodeError:
+                yield "other", payload.decode("utf-8", "replace") + "\n"
+                continue
+            self._summary.add(document)
+            if (choice := only_choice(document)) and self._alike.learn(event, choice["delta"]["content"]):
+                self._place = str(choice.get("index", 0))
+            for place, text in _texts(document):
+                self._summary.hear(place, text)
+                yield place, text
 
 
-def _texts(document: Any, payload: bytes) -> Iterator[Piece]:
+def _texts(document: Any) -> Iterator[Piece]:
     choices = document.get("choices") if isinstance(document, dict) else None
     if isinstance(choices, list):
         for choice in choices:

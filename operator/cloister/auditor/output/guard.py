@@ -110,7 +110,7 @@ class Inspection:
 
     def _hits(self, text: Text) -> list[Hit]:
         held = self._held(text)
-        held.feed(text.value)
+        held.add(text.value)
         held.end()
         for hit in held.hits:
             self._found(hit, text.place)

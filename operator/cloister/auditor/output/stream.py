@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import orjson
 
 from cloister.auditor.http.events import payloads, split
+from cloister.auditor.openai.alike import Alike, only_choice
 from cloister.auditor.output.places import Text, hidden, replace, texts
 from cloister.inspection.held import Held
 from cloister.inspection.rows import Hit
@@ -34,7 +35,7 @@ class Waits(Protocol):
         """An event had to wait so long."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Place:
     """A text that goes on from event to event."""
 
@@ -51,11 +52,6 @@ class _Event:
     """Texts of it: which, from where to where, and where they stand."""
     changed: bool = False
     since: float = 0.0
-
-
-_ENVELOPE = frozenset(("id", "object", "created", "model", "choices", "system_fingerprint", "service_tier", "usage"))
-_CHOICE = frozenset(("index", "delta", "logprobs", "finish_reason", "stop_reason"))
-_DELTA = frozenset(("role", "content"))
 
 
 class Events:
@@ -76,23 +72,34 @@ class Events:
         self._known, self._block, self._held, self._found = known, block, held, found
         self._waits, self._now = waits, now
         self._places: dict[Any, dict[str, _Place]] = {}
+        self._touched: set[_Place] = set()
+        """Texts that have come to say more since it was last asked what can be let go."""
+        self._alike = Alike()
+        self._like = (0, "")
+        """Of the text of such events: whose it is, and where it stands."""
         self._queue: deque[_Event] = deque()
         self.stopped: str | None = None
         """Why nothing more will leave: `found`, or what about the reply can't be inspected."""
 
     def feed(self, events: bytes) -> bytes:
         """Some whole events have come; those that may leave now."""
+        unreadable: str | None = None
         for raw in split(events):
             event = _Event(raw)
             try:
                 self._read(event)
             except Uninspectable as error:
-                out = self._leaving()
-                self.stopped = self.stopped or str(error)
-                return out
+                unreadable = str(error)
+                break
             self._queue.append(event)
             self._waits.held_bytes += len(raw)
-        return self._leaving()
+        # Once for all that came together: a search costs more to begin than to go on.
+        for place in self._touched:
+            place.held.decide()
+        self._touched.clear()
+        out = self._leaving()
+        self.stopped = self.stopped or unreadable
+        return out
 
     def end(self) -> bytes:
         """That was all; what is left."""
@@ -108,6 +115,11 @@ class Events:
 
     def _read(self, event: _Event) -> None:
         raw = event.raw
+        said = self._alike.text(raw) if self._known else None
+        if said is not None:
+            group, where = self._like
+            self._text(event, group, Text(None, "content", where, said, None))
+            return
         payload = raw[6:-2]
         if not raw.startswith(b"data: ") or not raw.endswith(b"\n\n") or b"\n" in payload or b"\r" in payload:
             self._lines(raw)
@@ -137,8 +149,11 @@ class Events:
     def _take(self, event: _Event, document: dict[str, Any]) -> None:
         choices = document.get("choices") if self._known else None
         if isinstance(choices, list):
-            if len(choices) == 1 and (text := _usual(document, choices[0])):
-                self._text(event, text.scope.get("index", 0), text)
+            if text := _only(document):
+                index = text.scope.get("index", 0)
+                self._text(event, index, text)
+                if self._alike.learn(event.raw, text.value):
+                    self._like = (index, text.place)
                 return
         elif self._known and isinstance(kind := document.get("type"), str) and kind.startswith("response."):
             self._response(event, document, kind)
@@ -175,14 +190,16 @@ class Events:
         start = held.length
         if start == 0:
             place.json = text.value.lstrip()[:1] in ("{", "[")
-        held.feed(text.value)
+        held.add(text.value)
         if whole:
             held.end()
+        else:
+            self._touched.add(place)
         event.parts.append((place, start, held.length, text))
 
     def _hits(self, text: Text) -> list[Hit]:
         held = self._held(text)
-        held.feed(text.value)
+        held.add(text.value)
         held.end()
         return held.hits
 
@@ -228,7 +245,7 @@ class Events:
             if place.held.hits:
                 masked = self._masked(place, start, stop, text)
                 if masked != text.value:
-                    replace(text, masked)
+                    replace(text if event.document is not None else self._read_again(event), masked)
                     event.changed = True
         if not event.changed:
             return event.raw
@@ -236,6 +253,13 @@ class Events:
             return None
         kept = [line for line in event.raw.splitlines() if line and not line.startswith(b"data")]
         return b"\n".join([*kept, b"data: " + orjson.dumps(event.document), b"", b""])
+
+    def _read_again(self, event: _Event) -> Text:
+        """The text of an event that was told by its likeness, where it stands."""
+        event.document = orjson.loads(event.raw[6:-2])
+        text = _only(event.document)
+        assert text
+        return text
 
     def _masked(self, place: _Place, start: int, stop: int, text: Text) -> str:
         value, hits = text.value, place.held.hits
@@ -250,15 +274,12 @@ class Events:
         return value
 
 
-def _usual(document: dict[str, Any], choice: Any) -> Text | None:
-    """The one text of an event that has one text and nothing else, which is how most are."""
-    if not isinstance(choice, dict) or not _CHOICE.issuperset(choice) or not _ENVELOPE.issuperset(document):
+def _only(document: Any) -> Text | None:
+    """The one text of an event that says nothing else."""
+    choice = only_choice(document)
+    if choice is None:
         return None
-    delta = choice.get("delta")
-    if not isinstance(delta, dict) or not _DELTA.issuperset(delta) or not isinstance(delta.get("content"), str):
-        return None
-    if choice.get("logprobs") or choice.get("finish_reason") or document.get("usage"):
-        return None
+    delta = choice["delta"]
     return Text(delta, "content", f"choices[{choice.get('index', 0)}].delta.content", delta["content"], choice)
 
 

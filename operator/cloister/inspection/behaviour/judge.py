@@ -95,7 +95,8 @@ class Behaviour:
         profile.raised = max(profile.raised, level)
         self._ask(profile, who, level, now)
         asked = profile.asked if profile.asked >= Level.STEP_UP else Level.NONE
-        return Judgement(score, asked, alert, reasons(profile.points, now, self.thresholds.half_life))
+        because = reasons(profile.points, now, self.thresholds.half_life) if alert else ()
+        return Judgement(score, asked, alert, because)
 
     def _put(self, profile: Profile, signal: str, points: float, now: float, why: str) -> None:
         profile.points[signal] = (min(points, SIGNALS[signal].cap), now, why)

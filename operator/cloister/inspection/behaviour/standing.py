@@ -59,7 +59,7 @@ class Judgement:
     alert: Level = Level.NONE
     """The level that was reached just now."""
     reasons: tuple[Reason, ...] = ()
-    """The largest first."""
+    """Of an alert; the largest first."""
 
 
 NOTHING = Judgement(0.0, Level.NONE)

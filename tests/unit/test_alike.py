@@ -1,0 +1,70 @@
+"""Events that are told by their likeness to one that was read: never another text than their JSON says."""
+
+import json
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloister.auditor.openai.alike import Alike, only_choice
+from cloister.auditor.openai.replies import Pieces, Summary
+
+_ODD = ("a", " word", '", "content": "', "\\", "cloister", "Gr\u00fc\u00dfe", "\u2028")
+_TEXTS = st.one_of(st.text(max_size=6), st.sampled_from(_ODD))
+
+
+def _event(text: str, *, index: int, tight: bool, ascii_only: bool, last: bool, name: str) -> bytes:
+    choice = {"index": index, "delta": {name: text}, "finish_reason": "stop" if last else None}
+    document = {"id": '"content": "', "model": "content", "choices": [choice]}
+    separators = (",", ":") if tight else (", ", ": ")
+    written = json.dumps(document, separators=separators, ensure_ascii=ascii_only)
+    return b"data: " + written.encode("utf-8", "replace") + b"\n\n"
+
+
+_EVENTS = st.builds(
+    _event,
+    _TEXTS,
+    index=st.integers(0, 1),
+    tight=st.booleans(),
+    ascii_only=st.booleans(),
+    last=st.integers(0, 9).map(lambda number: number == 0),
+    name=st.sampled_from(["content"] * 9 + ["refusal"]),
+)
+
+
+@given(st.lists(_EVENTS, max_size=8), st.binary(max_size=3))
+def test_an_event_that_is_told_by_likeness_says_what_its_json_says(events: list[bytes], noise: bytes) -> None:
+    alike = Alike()
+    for event in events:
+        read = only_choice(orjson.loads(event[6:-2]))
+        told = alike.text(event)
+        assert told is None or (read and told == read["delta"]["content"])
+        if read and alike.learn(event, read["delta"]["content"]):
+            assert alike.text(event) in (None, read["delta"]["content"])
+            spoilt = event.replace(b"finish", noise + b"finish")
+            assert alike.text(spoilt) is None or spoilt == event
+
+
+def test_most_events_of_a_stream_need_no_reading() -> None:
+    alike = Alike()
+    events = [_event(f" word{n}", index=0, tight=True, ascii_only=True, last=False, name="content") for n in range(9)]
+    assert alike.learn(events[0], " word0")
+    assert [alike.text(event) for event in events] == [f" word{n}" for n in range(9)]
+    assert alike.text(events[0][:-1]) is None
+    assert alike.text(events[3].replace(b"word3", b"wor\\u0064")) is None, "escapes are read"
+    assert alike.text(events[3].replace(b"word3", b"wor\xff")) is None, "what is no UTF-8 is no text"
+
+
+def test_who_learns_in_vain_stops() -> None:
+    alike = Alike()
+    pairs = [_event("a", index=n % 2, tight=True, ascii_only=True, last=False, name="content") for n in range(20)]
+    assert [alike.learn(event, "a") for event in pairs].count(True) == 4
+
+
+@given(st.lists(_EVENTS, max_size=8))
+def test_texts_are_the_same_one_by_one_and_together(events: list[bytes]) -> None:
+    one_by_one, together = Summary(), Summary()
+    single = [piece for event in events for piece in Pieces(one_by_one).of(event)]
+    assert list(Pieces(together).of(b"".join(events))) == single
+    assert together.fields() == one_by_one.fields()
+    assert together.heard == one_by_one.heard
