@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     datapath.set_defaults(run=_datapath)
     storage = commands.add_parser("storage", help="What the way to a store costs.")
     storage.add_argument("--rounds", type=int, default=3, help="default: %(default)s")
-    storage.add_argument("--quick", action="store_true", help="without the gigabyte, once: does every way work?")
+    storage.add_argument("--quick", action="store_true", help="without large objects, once: does every way work?")
     storage.set_defaults(run=lambda o: storage_bench.run(1 if o.quick else o.rounds, quick=o.quick))
     masking = commands.add_parser("masking", help=masking_bench.__doc__)
     masking.add_argument("--documents", type=int, default=5000, help="default: %(default)s")

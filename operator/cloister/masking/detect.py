@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import re2
 
-from cloister.masking.hints import LEAD, hints
+from cloister.masking.hints import LEAD, Hints, hints
 from cloister.masking.kinds import CHECKS, Kind
 
 MAX_LENGTH = 1 << 14
@@ -27,7 +27,7 @@ _LETTER = r"0-9A-Za-z\x80-\xff"
 _SIGNS, _MAILBOX_BYTES = ".!#$%&'*+/=?^_`{|}~-", 64
 _DOMAIN = rf"@(?:[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?\.)+[A-Za-z\x80-\xff]{{2,63}}"
 _PATTERNS: tuple[tuple[str, Kind, str], ...] = (
-    # Each of these but the first has its hints in cloister.masking.hints.
+    # Each of these has its hints in cloister.masking.hints.
     # RFC 7468; a block without an end goes on to the end of the text, or of the JSON string.
     (
         "key",
@@ -86,7 +86,6 @@ _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 _DIGIT_GAP = re.compile(rb"[0-9][ -]")
 _DIGITS, _POINT_DIGIT, _DIGIT_POINT = re.compile(rb"[0-9]+"), re.compile(rb"\.[0-9]"), re.compile(rb"[0-9]\.")
 _LINE_ENDS = (b"\\n", b"\\t", b"\\r")
-_KEY = b"-----BEGIN "
 _SEPARATORS = [bytes([one]) for one in b"\t\n\r,;<>[]"]
 """Bytes that no value has, but a key in PEM."""
 _SEPARATOR = re.compile(b"[%b]" % re.escape(b"".join(_SEPARATORS)))
@@ -105,10 +104,16 @@ class Finding(NamedTuple):
     mark: str
 
 
-def find(data: bytes, kinds: frozenset[Kind] | None = None, start: int = 0) -> list[Finding]:
+def find(
+    data: bytes, kinds: frozenset[Kind] | None = None, start: int = 0, *, hinted: Hints | None = None
+) -> list[Finding]:
     """Every value of these kinds (all without) that begins at ``start`` or later, in order and without overlap. Of one
-    that is cut off at either end of ``data``, what is there may be found or not."""
-    if len(data) - start < _WORTH_HINTS or _KEY in data or (places := hints(data, kinds)) is None:
+    that is cut off at either end of ``data``, what is there may be found or not. ``hinted``: what :func:`hints` tells
+    of the same, for who has asked already."""
+    if hinted is None and len(data) - start < _WORTH_HINTS:
+        return find_closely(data, kinds, start)
+    places = (hinted or hints(data, kinds)).ends
+    if places is None:
         return find_closely(data, kinds, start)
     candidates, at = _expression(kinds), start
     found: list[Finding] = []
@@ -134,13 +139,14 @@ def find_closely(data: bytes, kinds: frozenset[Kind] | None = None, start: int =
 
 def _addresses(data: bytes, start: int, stop: int, found: list[Finding]) -> None:
     """Of text without any other value: its e-mail addresses. Most values are, so they are found in fewer steps."""
+    email = Kind.EMAIL
     sign = data.find(b"@", start, stop)
     while sign >= 0:
         if domain := _WHERE.match(data, sign, stop):
             room = data[max(start, sign - _MAILBOX_BYTES) : sign]
             if name := len(room) - len(room.rstrip(_IN_MAILBOX)):
                 start = domain.end()
-                found.append(Finding(sign - name, start, Kind.EMAIL, "email"))
+                found.append(Finding(sign - name, start, email, "email"))
         sign = data.find(b"@", sign + 1, stop)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from cloister.masking.detect import MAX_LENGTH, Finding, find
 from cloister.masking.escapes import unescaped
 from cloister.masking.formats import Format
-from cloister.masking.hints import has_controls
+from cloister.masking.hints import Hints, hints
 from cloister.masking.kinds import Kind
 
 BLOCK = 1 << 18
@@ -43,7 +43,6 @@ def mask_block(
 ) -> bytes:
     """`window[start:stop]`, masked: a block of the object, with its context around it. `count` gets the number of
     values that begin in it, by kind."""
-    _check(window)
     parts: list[bytes] = []
     at = start
     for begin, end, kind, _ in _spans(window, form, kinds):
@@ -92,18 +91,29 @@ class Masker:
 
     def _masked(self, size: int) -> bytes:
         """The next block, or what there is of it."""
-        waiting = b"".join(self._pieces)
         end = self._before + size
-        masked = mask_block(waiting[: end + CONTEXT], self._before, end, self._form, self._kinds, self.found)
+        window, rest = self._cut(end + CONTEXT)
+        masked = mask_block(window, self._before, end, self._form, self._kinds, self.found)
         self._before = min(end, CONTEXT)
-        self._pieces = [waiting[end - self._before :]]
-        self._size = len(waiting) - end + self._before
+        self._pieces = [window[end - self._before :], rest]
+        self._size -= end - self._before
         return masked
 
+    def _cut(self, size: int) -> tuple[bytes, bytes]:
+        """What waits, up to this many bytes, and the rest. A piece may be as large as a block: none is copied twice."""
+        more = self._size - size
+        if more <= 0:
+            return b"".join(self._pieces), b""
+        last = self._pieces.pop()
+        if len(last) < more:
+            self._pieces, last = [], b"".join([*self._pieces, last])
+        cut = len(last) - more
+        return b"".join([*self._pieces, last[:cut]]), last[cut:]
 
-def _check(window: bytes) -> None:
+
+def _check(window: bytes, hinted: Hints) -> None:
     """Text in UTF-8 throughout; only at the ends of the window a character may be cut."""
-    if has_controls(window):
+    if hinted.controls:
         raise Unmaskable("it holds control characters, so it is no text")
     if window.isascii():
         return
@@ -124,16 +134,20 @@ def _hidden(window: bytes, start: int, stop: int, form: Format) -> bytes:
 
 def _spans(window: bytes, form: Format, kinds: frozenset[Kind]) -> list[Finding]:
     """Where values are in the window, in order; the first may reach into others."""
+    hinted = hints(window, kinds)
+    _check(window, hinted)
     if form is not Format.JSON or b"\\" not in window:
-        return _found(window, kinds)
+        return _found(window, kinds, hinted)
     plain, position = unescaped(window)
-    return [one._replace(start=position(one.start), stop=position(one.stop)) for one in _found(plain, kinds)]
+    found = _found(plain, kinds, hints(plain, kinds))
+    return [one._replace(start=position(one.start), stop=position(one.stop)) for one in found]
 
 
-def _found(plain: bytes, kinds: frozenset[Kind]) -> list[Finding]:
-    found = find(plain, kinds)
-    # The rest of a private key that began before the window: all up to its end.
-    rest = Kind.SECRET in kinds and _PEM_MARK in plain and _PEM.search(plain)
-    if rest and rest[1] == b"END":
-        found.insert(0, Finding(0, rest.end(), Kind.SECRET, "key"))
+def _found(plain: bytes, kinds: frozenset[Kind], hinted: Hints) -> list[Finding]:
+    found = find(plain, kinds, hinted=hinted)
+    if hinted.ends is None and Kind.SECRET in kinds and _PEM_MARK in plain:
+        # The rest of a private key that began before the window: all up to its end.
+        rest = _PEM.search(plain)
+        if rest and rest[1] == b"END":
+            found.insert(0, Finding(0, rest.end(), Kind.SECRET, "key"))
     return found
