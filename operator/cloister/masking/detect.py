@@ -26,6 +26,7 @@ _LETTER = r"0-9A-Za-z\x80-\xff"
 # RFC 5321, sections 4.1.2 and 4.5.3.1.1: what a mailbox's name may have besides letters, and how long it may be.
 _SIGNS, _MAILBOX_BYTES = ".!#$%&'*+/=?^_`{|}~-", 64
 _DOMAIN = rf"@(?:[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?\.)+[A-Za-z\x80-\xff]{{2,63}}"
+_EXTENSION = r"(?:x| ?ext\.? ?)[0-9]{1,6}"
 _PATTERNS: tuple[tuple[str, Kind, str], ...] = (
     # Each of these has its hints in cloister.masking.hints.
     # RFC 7468; a block without an end goes on to the end of the text, or of the JSON string.
@@ -67,13 +68,15 @@ _PATTERNS: tuple[tuple[str, Kind, str], ...] = (
         r"(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
         r"|(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|(?:[0-9A-Fa-f]{1,4}:){1,6}(?::[0-9A-Fa-f]{1,4}){1,6}",
     ),
-    # E.164 with its plus, an area code in brackets, the North American form, and national ones with their zero.
+    # E.164 with its plus or zeros, an area code in brackets, the North American form, national ones with their zero.
     (
         "phone",
         Kind.PHONE,
-        r"\+[0-9](?:[ ()./-]{0,2}[0-9]){7,14}|\([0-9]{2,5}\)[ -]?[0-9](?:[ /-]?[0-9]){5,9}"
-        r"|(?:1[-. ])?[2-9][0-9]{2}[-.][2-9][0-9]{2}[-.][0-9]{4}"
-        r"|0[1-9](?:[ .][0-9]{2}){4}|0[1-9][0-9]{1,4}[ /][0-9]{3,8}(?: [0-9]{2,8}){0,3}",
+        r"(?:\+[0-9](?:[ ()./-]{0,2}[0-9]){7,14}|\([0-9]{2,5}\)[ -]?[0-9](?:[ /-]?[0-9]){5,9}"
+        rf"|(?:(?:00)?1[-. ])?[2-9][0-9]{{2}}[-.][2-9][0-9]{{2}}[-.][0-9]{{4}})(?:{_EXTENSION})?"
+        r"|\(0[0-9]{2,4}\)[ -]?[0-9](?:[ /-]?[0-9]){4}"
+        r"|00[1-9][0-9]{0,2}[ /](?:[0-9][ /-]?){6,13}[0-9]|0[1-9](?:[ .][0-9]{2}){4}"
+        r"|0[1-9][0-9]{1,4}(?:[ /][0-9]{3,8}(?: [0-9]{2,8}){0,3}|-[0-9]{5,8})",
     ),
 )
 """Mark, kind, expression. Earlier ones win where two begin at one place."""
@@ -83,6 +86,7 @@ MARKS = tuple(mark for mark, _, _ in _PATTERNS)
 
 _ALONE = frozenset({Kind.CARD, Kind.SSN, Kind.IP, Kind.PHONE, Kind.IBAN})
 _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") | frozenset(range(128, 256))
+_MORE = re.compile(_EXTENSION.encode())
 _DIGIT_GAP = re.compile(rb"[0-9][ -]")
 _DIGITS, _POINT_DIGIT, _DIGIT_POINT = re.compile(rb"[0-9]+"), re.compile(rb"\.[0-9]"), re.compile(rb"[0-9]\.")
 _LINE_ENDS = (b"\\n", b"\\t", b"\\r")
@@ -200,6 +204,8 @@ def _finding(data: bytes, start: int, stop: int, kinds: frozenset[Kind] | None) 
 def _ends(data: bytes, start: int, stop: int, kind: Kind) -> Iterator[int]:
     """Where a candidate may end: a number in groups may be followed by one that is not part of it."""
     yield stop
+    if kind is Kind.PHONE and (more := _MORE.search(data, start, stop)):
+        yield more.start()
     if kind in (Kind.CARD, Kind.IBAN):
         for at in range(stop - 1, start + 12, -1):
             if data[at] in b" -":

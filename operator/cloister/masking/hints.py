@@ -51,10 +51,11 @@ _HINTS: tuple[tuple[Kind, str], ...] = (
     (Kind.IP, rf"{_HEX}:(?:{_HEX}{{1,4}}:){{6}}{_HEX}"),
     (Kind.IP, rf"{_HEX}::{_HEX}"),
     (Kind.PHONE, r"\+[0-9](?:[ ()./-]{0,2}[0-9]){7}"),
-    (Kind.PHONE, r"\([0-9]{2,5}\)[ -]?[0-9](?:[ /-]?[0-9]){5}"),
+    (Kind.PHONE, r"\([0-9]{2,5}\)[ -]?[0-9](?:[ /-]?[0-9]){4}"),
     (Kind.PHONE, r"[2-9][0-9]{2}[-.][2-9][0-9]{2}[-.][0-9]{4}"),
     (Kind.PHONE, r"0[1-9](?:[ .][0-9]{2}){4}"),
-    (Kind.PHONE, r"0[1-9][0-9]{1,4}[ /][0-9]{3}"),
+    (Kind.PHONE, r"00[1-9][0-9]{0,2}[ /](?:[0-9][ /-]?){6}[0-9]"),
+    (Kind.PHONE, r"0[1-9][0-9]{1,4}(?:[ /][0-9]{3}|-[0-9]{5})"),
 )
 """Kind, and what every value of one of its forms has in its first :data:`LEAD` bytes."""
 

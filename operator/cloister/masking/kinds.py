@@ -36,8 +36,12 @@ def _issued(text: bytes) -> bool:
 
 
 def _dialled(text: bytes) -> bool:
-    """National numbers have at most 12 digits with their zero, and hardly any have fewer than 9 (ITU-T E.164)."""
-    return not text.startswith(b"0") or 9 <= sum(48 <= byte <= 57 for byte in text) <= 12
+    """National numbers have at most 12 digits with their zero, and hardly any have fewer than 9; international ones
+    have at most 15, without the two zeros that are dialled before them (ITU-T E.164)."""
+    if not text.startswith(b"0"):
+        return True
+    digits = sum(48 <= byte <= 57 for byte in text.split(b"x")[0])
+    return 10 <= digits <= 17 if text.startswith(b"00") else 9 <= digits <= 12
 
 
 def _any(text: bytes) -> bool:
