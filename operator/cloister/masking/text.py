@@ -7,7 +7,7 @@ either side of it. A value across the border of two blocks is seen whole from bo
 
 import codecs
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 
 from cloister.masking.detect import MAX_LENGTH, Finding, find
@@ -62,20 +62,20 @@ class Masker:
     def __init__(self, form: Format, kinds: frozenset[Kind], *, lead: int = 0) -> None:
         """`lead`: how many bytes that come first are context of that block, and not part of it."""
         self._form, self._kinds, self._before = form, kinds, lead
-        self._pieces: list[bytes] = []
+        self._pieces: deque[bytes] = deque()
         """What has come and is not masked, after as many bytes of context as ``_before`` says."""
         self._size = 0
         self.found: Counter[str] = Counter()
         """How many values were masked, by kind."""
 
-    def due(self, data: bytes) -> bool:
-        """Whether feeding this takes time: less than a block is only kept."""
-        return self._size + len(data) >= self._before + BLOCK + CONTEXT
+    def due(self, *pieces: bytes) -> bool:
+        """Whether feeding these takes time: less than a block is only kept."""
+        return self._size + sum(map(len, pieces)) >= self._before + BLOCK + CONTEXT
 
-    def feed(self, data: bytes) -> bytes:
+    def feed(self, *pieces: bytes) -> bytes:
         """What can be passed on now."""
-        self._pieces.append(data)
-        self._size += len(data)
+        self._pieces += pieces
+        self._size += sum(map(len, pieces))
         return b"".join(self._blocks(CONTEXT))
 
     def finish(self) -> bytes:
@@ -92,23 +92,24 @@ class Masker:
     def _masked(self, size: int) -> bytes:
         """The next block, or what there is of it."""
         end = self._before + size
-        window, rest = self._cut(end + CONTEXT)
+        window = self._taken(end + CONTEXT)
         masked = mask_block(window, self._before, end, self._form, self._kinds, self.found)
         self._before = min(end, CONTEXT)
-        self._pieces = [window[end - self._before :], rest]
+        self._pieces.appendleft(window[end - self._before :])
         self._size -= end - self._before
         return masked
 
-    def _cut(self, size: int) -> tuple[bytes, bytes]:
-        """What waits, up to this many bytes, and the rest. A piece may be as large as a block: none is copied twice."""
-        more = self._size - size
-        if more <= 0:
-            return b"".join(self._pieces), b""
-        last = self._pieces.pop()
-        if len(last) < more:
-            self._pieces, last = [], b"".join([*self._pieces, last])
-        cut = len(last) - more
-        return b"".join([*self._pieces, last[:cut]]), last[cut:]
+    def _taken(self, size: int) -> bytes:
+        """So many of the bytes that wait, or all of them."""
+        taken: list[bytes] = []
+        while size and self._pieces:
+            piece = self._pieces.popleft()
+            if len(piece) > size:
+                self._pieces.appendleft(piece[size:])
+                piece = piece[:size]
+            taken.append(piece)
+            size -= len(piece)
+        return b"".join(taken)
 
 
 def _check(window: bytes, hinted: Hints) -> None:

@@ -33,6 +33,7 @@ class Connection(asyncio.Protocol):
     _headers: Headers
     _head: Head | None
     _chunks: list[bytes]
+    _buffered: int
     _complete: bool
 
     def __init__(self, pool: "Pool") -> None:
@@ -85,15 +86,20 @@ class Connection(asyncio.Protocol):
 
     async def read(self) -> tuple[bytes, bool]:
         """What has come of the body since the last call, at least a byte of it or its end; and whether that was all."""
-        while not self._chunks and not self._complete:
+        pieces, ended = await self.pieces(1)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces), ended
+
+    async def pieces(self, least: int) -> tuple[list[bytes], bool]:
+        """The same as it has come, at least so many bytes of it (up to :data:`MAX_BUFFERED`) or its end."""
+        self._least = least
+        while self._buffered < least and not self._complete:
             await self._wait()
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
+        pieces, self._chunks = self._chunks, []
         self._buffered = 0
         if self._paused and self._transport:
             self._paused = False
             self._transport.resume_reading()
-        return data, self._complete
+        return pieces, self._complete
 
     def release(self) -> None:
         """Gives the connection back. One whose reply was not read to its end is closed, which ends the work on it."""
@@ -190,7 +196,8 @@ class Connection(asyncio.Protocol):
         if self._buffered > MAX_BUFFERED and not self._paused and self._transport:
             self._paused = True
             self._transport.pause_reading()
-        self._notify()
+        if self._buffered >= self._least:
+            self._notify()
 
     def on_message_complete(self) -> None:
         if self._interim:
@@ -207,6 +214,7 @@ class Connection(asyncio.Protocol):
         self._head = None
         self._chunks = []
         self._size = self._buffered = 0
+        self._least = 1
         self._complete = self._interim = self._until_close = self._reusable = False
 
     async def _wait(self) -> None:

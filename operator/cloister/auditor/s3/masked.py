@@ -14,7 +14,7 @@ from xml.sax.saxutils import unescape
 
 from cloister.auditor.http.messages import Head, Headers
 from cloister.auditor.http.streamed import StreamedDownstream
-from cloister.auditor.http.upstream import Pool, UpstreamError
+from cloister.auditor.http.upstream import MAX_BUFFERED, Connection, Pool, UpstreamError
 from cloister.auditor.s3 import wire
 from cloister.auditor.s3.copies import Copies
 from cloister.auditor.s3.errors import denied, no_such_key, refusal, slow_down
@@ -26,6 +26,7 @@ from cloister.masking.formats import SNIFFED
 _ETAG = re.compile(rb"<ETag>([^<]*)</ETag>")
 _CHECKSUM = re.compile(rb"<Checksum(Algorithm|Type)>[^<]*</Checksum(?:Algorithm|Type)>")
 _RANGE = re.compile(rb"bytes=(\d*)-(\d*)")
+_AT_ONCE = 2 * BLOCK
 _REPLACED = (b"etag", b"content-range", b"accept-ranges")
 
 
@@ -116,9 +117,9 @@ class MaskedReads:
                 raise slow_down("The object has just changed: ask again.", 1)
             ended = False
             while not ended and left:
-                data, ended = await connection.read()
-                # A block takes milliseconds: others are served meanwhile.
-                out = await asyncio.to_thread(masker.feed, data) if masker.due(data) else masker.feed(data)
+                pieces, ended = await _several(connection)
+                # A block takes a good part of a millisecond: others are served meanwhile.
+                out = await asyncio.to_thread(masker.feed, *pieces) if masker.due(*pieces) else masker.feed(*pieces)
                 if ended:
                     out += await asyncio.to_thread(masker.finish)
                 out, skip = out[skip:], max(0, skip - len(out))
@@ -203,6 +204,15 @@ class MaskedReads:
             return (await wire.whole(connection))[: stop - start]
         finally:
             connection.release()
+
+
+async def _several(connection: Connection) -> tuple[list[bytes], bool]:
+    """The next pieces of an object, enough for some blocks, since each change of thread takes time; or its last."""
+    found, ended = await connection.pieces(MAX_BUFFERED)
+    while not ended and sum(map(len, found)) < _AT_ONCE:
+        more, ended = await connection.pieces(MAX_BUFFERED)
+        found += more
+    return found, ended
 
 
 def _begin(trail: Trail, wanted: Wanted, reply: StreamedDownstream) -> None:
