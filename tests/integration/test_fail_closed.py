@@ -8,7 +8,6 @@ import json
 import random
 import signal
 import socket
-import subprocess
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ import pytest
 from tests.auditor.faulty import STAGES
 from tests.auditor.model import events
 from tests.auditor.running import CHAT, MACHINE, Auditor, prompt, running, surroundings
+from tests.volumes import small
 
 REQUESTS = 1008
 CALLERS = 8
@@ -159,12 +159,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     """Serving stops with a clear error and readiness goes; with room again, both come back by themselves."""
     mount = tmp_path / "small"
     mount.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(mount)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip(f"a file system of its own can't be mounted here: {made.stderr.decode()}")
-    try:
+    with small(mount, "256k"):
         (mount / "ballast").write_bytes(b"x" * (64 << 10))
         with running(journal={"directory": str(mount / "journal")}) as auditor:
             answers: list[Any] = []
@@ -183,8 +178,6 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
             assert auditor.ask().status == 200
             prompts = {record["content"] for record in auditor.records("request")}
             assert {seen.body.decode() for seen in auditor.model.seen} <= prompts
-    finally:
-        subprocess.run(["umount", "-l", str(mount)], check=True)
 
 
 def test_a_stopped_auditor_lets_nothing_through() -> None:

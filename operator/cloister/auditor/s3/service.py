@@ -24,6 +24,8 @@ DRAINED_BYTES = 16 << 20
 """What is read of a refused body before the answer: clients that send first and listen then would miss it."""
 DRAIN_SECONDS = 10
 _PEER = sidecar.PEER_HEADER.encode()
+_UNCLEAR = b"<Message>Internal Error</Message>"
+"""All that rclone says when a write has failed."""
 _REGION = (b"x-amz-bucket-region", b"us-east-1")
 
 _log = structlog.get_logger()
@@ -150,6 +152,8 @@ class Service:
         if query.name.startswith("ListObjects") and found.status == 200:
             answer = self._listing(exchange, answer)
             trail.moved = len(answer)
+        if query.name == "CompleteMultipartUpload":
+            answer = _clear(answer, trail)
         await trail.end(found.status)
         self._count(query, found.status, trail.moved)
         exchange.reply.answer(found.status, wire.back(found, trail.id), answer)
@@ -190,7 +194,7 @@ class Service:
         await trail.end(found.status)
         self._means.stats.bytes_in += trail.moved
         self._count(query, found.status, 0)
-        exchange.reply.answer(found.status, wire.back(found, trail.id), answer)
+        exchange.reply.answer(found.status, wire.back(found, trail.id), _clear(answer, trail))
 
     async def _download(self, exchange: "_Exchange") -> None:
         """An object as it is. Its last piece leaves when the outcome is on record."""
@@ -272,6 +276,14 @@ def _folders(query: Query, folders: tuple[str, ...]) -> bytes:
 
 def _encoded(query: Query) -> bool:
     return query.parameters.get("encoding-type") == "url"
+
+
+def _clear(answer: bytes, trail: Trail) -> bytes:
+    """The store's answer to an upload; where it only says that something went wrong, what that is as a rule."""
+    if _UNCLEAR not in answer:
+        return answer
+    message = "The store could not keep it: its volume may be full. The log of the store's own container says why."
+    return document(refusal(500, "InternalError", message), trail.id)
 
 
 async def _drained(body: Body) -> bool:
