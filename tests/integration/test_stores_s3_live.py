@@ -151,6 +151,35 @@ class TestClients:
         with pytest.raises(PermissionError):
             files.cat("training-data/corpora/sales/seed.txt")
 
+    def test_s3fs_keeps_to_the_flow_table(self, chain: Chain) -> None:
+        """What a training program may not do fails with it, too, and changes nothing."""
+
+        def stored() -> list[bytes]:
+            return [chain.stores[store].ask("GET", f"/{store}?list-type=2").body for store in (DATA, WEIGHTS)]
+
+        files, before = chain.files(), stored()
+        corpora, others = "training-data/corpora", "checkpoints/other"
+        for call in (
+            lambda: files.ls(f"{corpora}/sales"),
+            lambda: files.find(f"{corpora}/sales"),
+            lambda: files.ls(others),
+            lambda: files.info(f"{others}/model.gguf"),
+            lambda: files.cat(f"{others}/model.gguf"),
+            lambda: files.open(f"{others}/model.gguf").read(),
+            lambda: files.pipe_file(f"{corpora}/support/new.txt", b"x"),
+            lambda: files.pipe_file(f"{others}/new.txt", b"x"),
+            lambda: files.rm_file(f"{corpora}/support/seed.txt"),
+            lambda: files.rm(f"{corpora}/support", recursive=True),
+            lambda: files.rm(f"{others}/model.gguf"),
+            lambda: files.mv(f"{corpora}/support/seed.txt", "checkpoints/support-bot/seed.txt"),
+            lambda: files.copy(f"{others}/model.gguf", "checkpoints/support-bot/stolen"),
+            lambda: files.ls("interaction-logs"),
+            lambda: files.cat("interaction-logs/support-bot-inference/inference/1.seg"),
+        ):
+            with pytest.raises(OSError):  # noqa: PT011 - PermissionError, or that it is not there
+                call()
+        assert stored() == before
+
     def test_listings(self, chain: Chain) -> None:
         client = chain.training()
         for index in range(5):
