@@ -39,7 +39,9 @@ class Passed:
 def measured(say: Callable[[str], None]) -> list[Passed]:
     """In the order in which it happened."""
     found: list[Passed] = []
-    with running_chain(deployment(example("support-bot"))) as chain:
+    spec = example("support-bot")
+    spec["storage"]["checkpoints"]["readers"][0]["raw"] = False
+    with running_chain(deployment(spec)) as chain:
         reader = chain.client(_STORE, spiffe("release", "evaluator"))
         ways: dict[str, Callable[[], None]] = {
             "in by a multipart upload, 4 parts of 64 MB at a time": lambda: _put(chain),
