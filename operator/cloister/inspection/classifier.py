@@ -6,7 +6,6 @@ A long text is judged window by window, so that what is hidden in a long documen
 import io
 import math
 from dataclasses import dataclass
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -74,29 +73,40 @@ class Classifier:
         return float(odds[surest]), surest * STRIDE
 
 
-def blocks(found: Features, weights: NDArray[np.int8]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+def blocks(found: Features, weights: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sum of weights, and number of features, of every :data:`STRIDE` bytes."""
     number = max(1, -(-found.length // STRIDE))
-    found_weights = weights[found.indices]
-    each = np.zeros(number * STRIDE, np.int16)
-    block = found.places // STRIDE
-    counts = np.bincount(block, minlength=number)
+    each = weights.take(found.indices)
+    of_bytes = np.zeros(number * STRIDE, np.int16)
+    counts = np.zeros(number, np.int64)
     done = 0
     for length in found.characters:
-        each[:length] += found_weights[done : done + length]
+        of_bytes[:length] += each[done : done + length]
         done += length
-        whole, rest = divmod(length, STRIDE)
-        counts[:whole] += STRIDE
+        full, rest = divmod(length, STRIDE)
+        counts[:full] += STRIDE
         if rest:
-            counts[whole] += rest
-    sums = np.bincount(block, found_weights[done:], number)
-    return sums + each.reshape(number, STRIDE).sum(1), counts
+            counts[full] += rest
+    words = len(found.places)
+    if words:
+        until = found.places.searchsorted(_BORDERS[: number + 1])
+        counts += (until[1:] - until[:-1]) * len(found.words)
+    for length in found.words:
+        of_bytes[found.places[:length]] += each[done : done + length]
+        done += length
+        for last in range(length, words):
+            counts[found.places[last] // STRIDE] -= 1
+    return of_bytes.reshape(number, STRIDE).sum(1, dtype=np.int64), counts
 
 
-def _windows(values: NDArray[Any]) -> NDArray[Any]:
+def _windows(values: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sums over every window of blocks."""
     wide = WINDOW // STRIDE
-    return np.convolve(values, _WIDE, "valid") if len(values) > wide else values.sum(keepdims=True)
+    if len(values) <= wide:
+        return np.array([values.sum()])
+    until: NDArray[np.int64] = values.cumsum()
+    until[wide:] -= until[:-wide].copy()
+    return until[wide - 1 :]
 
 
-_WIDE = np.ones(WINDOW // STRIDE)
+_BORDERS = np.arange(0, PIECE + 2 * STRIDE, STRIDE)

@@ -4,7 +4,6 @@ The text is the bytes of a folded one (:func:`cloister.inspection.normalise.fold
 arithmetic modulo 2^32, so a prompt costs some dozens of array operations, whatever it says.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +24,7 @@ Places = NDArray[np.intp]
 _K = 0x9E3779B1
 _MIX = np.uint32(0x85EBCA6B)
 _SALTS = tuple(np.uint32(0xC2B2AE35 * number & 0xFFFFFFFF) for number in range(1, 9))
+_WORD_SALTS = (_MIX, *(salt ^ _MIX for salt in _SALTS))
 _INVERSE = pow(_K, -1, 1 << 32)
 
 
@@ -50,53 +50,60 @@ class Features:
     """First the n-grams of its characters, then those of its words; the shortest first in both."""
     characters: tuple[int, ...]
     """How many n-grams of characters there are, by length. The n-th of each begins at byte n."""
+    words: tuple[int, ...]
+    """How many n-grams of words there are, by length. The n-th of each begins with the n-th word."""
     places: Places
-    """Byte at which each n-gram of words begins."""
+    """Byte at which each word begins."""
     length: int
 
 
 def features(data: bytes) -> Features:
     """Of at most :data:`PIECE` bytes."""
     text = np.frombuffer(data, np.uint8)
-    wide = text.astype(np.uint32) + np.uint32(1)
-    characters = [hashes ^ _SALTS[size] for size, hashes in _rolling(wide, np.uint32(_K), CHARACTERS[-1])]
-    characters = characters[CHARACTERS[0] - 1 :]
-    starts, words = _words(text, wide)
-    grams = [hashes ^ (_SALTS[size - 1] ^ _MIX) for size, hashes in _rolling(words, _MIX, WORDS[-1])]
-    return Features(
-        # All at once: for a short text an array operation costs what a call costs.
-        _slots(np.concatenate((*characters, *grams))) if grams or characters else np.zeros(0, np.uint32),
-        tuple(map(len, characters)),
-        np.concatenate([starts[: len(hashes)] for hashes in grams]) if grams else np.zeros(0, np.intp),
-        len(text),
-    )
+    wide = text.astype(np.uint32)
+    wide += np.uint32(1)
+    places, words = _words(text, wide)
+    characters, grams = _sizes(len(wide), CHARACTERS), _sizes(len(words), WORDS)
+    # Into one array, and changed where it lies: for a short text an array operation costs what a call costs.
+    hashes = np.empty(sum(characters) + sum(grams), np.uint32)
+    done = _rolling(wide, np.uint32(_K), CHARACTERS, _SALTS, hashes)
+    _rolling(words, _MIX, WORDS, _WORD_SALTS, hashes[done:])
+    _to_slots(hashes)
+    return Features(hashes, characters, grams, places, len(text))
 
 
-def _rolling(units: Hashes, factor: np.uint32, longest: int) -> Iterator[tuple[int, Hashes]]:
-    """Hashes of every run of 1, 2, ... units, as far as there are such."""
-    hashes = units
-    for size in range(1, min(longest, len(units)) + 1):
-        if size > 1:
-            hashes = hashes[:-1] * factor + units[size - 1 :]
-        yield size, hashes
+def _sizes(units: int, lengths: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(units - length + 1 for length in lengths if length <= units)
+
+
+def _rolling(
+    units: Hashes, factor: np.uint32, lengths: tuple[int, ...], salts: tuple[np.uint32, ...], into: Hashes
+) -> int:
+    """Writes hashes of every run of so many units, as far as there are such; how many."""
+    hashes, done = units, 0
+    for length in range(1, min(lengths[-1], len(units)) + 1):
+        if length > 1:
+            hashes = hashes[:-1] * factor
+            hashes += units[length - 1 :]
+        if length >= lengths[0]:
+            np.bitwise_xor(hashes, salts[length], out=into[done : done + len(hashes)])
+            done += len(hashes)
+    return done
 
 
 def _words(text: NDArray[np.uint8], wide: NDArray[np.uint32]) -> tuple[Places, Hashes]:
     """Where words begin, and a hash of each: the difference of two prefix sums, brought back to the first power."""
-    inside = np.concatenate((_NOTHING, _LETTERS[text], _NOTHING))
+    inside = np.zeros(len(text) + 2, np.bool_)
+    inside[1:-1] = _LETTERS[text]
     edges = np.flatnonzero(inside[1:] != inside[:-1])
     starts, ends = edges[::2], edges[1::2]
-    sums = np.concatenate((_ZERO, np.cumsum(wide * _UP[: len(text)], dtype=np.uint32)))
+    sums = np.zeros(len(text) + 1, np.uint32)
+    np.cumsum(wide * _UP[: len(text)], out=sums[1:])
     return starts, (sums[ends] - sums[starts]) * _DOWN[starts]
 
 
-def _slots(hashes: Hashes) -> Indices:
-    mixed = hashes * _MIX
-    mixed ^= mixed >> np.uint32(15)
-    mixed *= np.uint32(_K)
-    mixed >>= np.uint32(32 - BITS)
-    return mixed
-
-
-_NOTHING = np.zeros(1, np.bool_)
-_ZERO = np.zeros(1, np.uint32)
+def _to_slots(hashes: Hashes) -> None:
+    hashes *= _MIX
+    hashes ^= hashes >> np.uint32(15)
+    hashes *= np.uint32(_K)
+    hashes >>= np.uint32(32 - BITS)
