@@ -5,7 +5,7 @@ import hashlib
 import http.client
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -159,7 +159,7 @@ class TestClients:
 
         files, before = chain.files(), stored()
         corpora, others = "training-data/corpora", "checkpoints/other"
-        for call in (
+        refused: tuple[Callable[[], Any], ...] = (
             lambda: files.ls(f"{corpora}/sales"),
             lambda: files.find(f"{corpora}/sales"),
             lambda: files.ls(others),
@@ -175,7 +175,8 @@ class TestClients:
             lambda: files.copy(f"{others}/model.gguf", "checkpoints/support-bot/stolen"),
             lambda: files.ls("interaction-logs"),
             lambda: files.cat("interaction-logs/support-bot-inference/inference/1.seg"),
-        ):
+        )
+        for call in refused:
             with pytest.raises(OSError):  # noqa: PT011 - PermissionError, or that it is not there
                 call()
         assert stored() == before
