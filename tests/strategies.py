@@ -262,8 +262,25 @@ recipients = st.one_of(
         lambda raw: f"cloister-pub-mlkem768x25519:{_base64url((raw * 1216)[:1216])}"
     ),
 )
+_sink = st.fixed_dictionaries(
+    {
+        "url": st.sampled_from(["https://collector.example.com/v1/logs", "https://hooks.example.com:443/a"]),
+        "addresses": st.lists(st.sampled_from(["203.0.113.7", "10.20.0.9", "2001:db8::7"]), min_size=1, unique=True),
+    }
+)
+_export = _optional(
+    {
+        "publicKey": st.just(f"cloister-pub-x25519:{'A' * 42}I"),
+        "secretRef": st.fixed_dictionaries({"name": st.just("export-keys")}),
+    },
+    records=st.lists(st.sampled_from(["alert", "refusal", "reply", "query"]), min_size=1, unique=True),
+    recordsPerMinute=st.integers(1, 5000),
+    otlp=_sink,
+    webhook=_sink,
+)
 _audit = _optional(
     {"recipients": st.lists(recipients, min_size=1, max_size=3)},
+    export=_export,
     content=st.sampled_from(["None", "Hash", "Redacted", "Full"]),
     onFailure=st.just("Block"),
 )

@@ -66,9 +66,9 @@ class Flow:
 
 
 def components(deployment: LLMDeployment) -> tuple[Component, ...]:
-    """The components that this deployment has: all of them, or all but training."""
-    absent = () if deployment.spec.training else (Component.TRAINING,)
-    return tuple(component for component in Component if component not in absent)
+    """The components that this deployment has: training and the exporter only where they are declared."""
+    declared = {Component.TRAINING: deployment.spec.training, Component.EXPORTER: deployment.spec.audit.export}
+    return tuple(component for component in Component if component not in declared or declared[component])
 
 
 def flows(deployment: LLMDeployment) -> tuple[Flow, ...]:
@@ -160,7 +160,7 @@ def _checkpoint(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
 
 def _journal(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
     for component in components(deployment):
-        if component is not Component.INTERACTION_LOGS:
+        if component.audited and component is not Component.INTERACTION_LOGS:
             source = peer(deployment, component)
             own = bucket_path(Component.INTERACTION_LOGS, f"{source.namespace}/{source.service_account}/")
             grant = Grant(_methods(rule), prefixes=(own,), new_objects_only=True)
@@ -213,6 +213,18 @@ def _keep(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
             yield Flow(rule, peer(deployment, component), place)
 
 
+def _collect(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
+    if deployment.spec.audit.export:
+        grant = Grant(_methods(rule), prefixes=(bucket_path(Component.INTERACTION_LOGS),))
+        yield _between(deployment, rule, Component.EXPORTER, Component.INTERACTION_LOGS, grant)
+
+
+def _export(deployment: LLMDeployment, rule: FlowRule) -> Iterator[Flow]:
+    export = deployment.spec.audit.export
+    for sink in export.sinks().values() if export else ():
+        yield Flow(rule, peer(deployment, Component.EXPORTER), Peer("", "", {}, "", addresses=sink.networks))
+
+
 def _between(deployment: LLMDeployment, rule: FlowRule, source: Component, target: Component, grant: Grant) -> Flow:
     return Flow(rule, peer(deployment, source), peer(deployment, target), (grant,))
 
@@ -233,4 +245,6 @@ _BUILDERS: dict[str, Callable[[LLMDeployment, FlowRule], Iterator[Flow]]] = {
     "scrape-gate": _scrape,
     "resolve": _resolve,
     "keep": _keep,
+    "collect": _collect,
+    "export": _export,
 }

@@ -4,7 +4,7 @@ Containers of a pod share loopback, so everything but the model server's port an
 socket, in a volume that only the containers on both its ends mount.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,8 +13,10 @@ AUDITOR_UID = 6102
 FETCH_UID = 6103
 STORE_UID = 6104
 CANARY_UID = 6105
+EXPORTER_UID = 6106
+TELLER_UID = 6107
 SOCKET_GID = 6100
-"""Group of gate, auditor, fetch and store, by runAsGroup: sockets are 0660 for it, and the workload is not in it."""
+"""Group of gate, auditor, fetch, store and exporter, by runAsGroup: sockets are 0660 for it, no workload is in it."""
 VOLUME_GID = 6199
 """fsGroup, which Kubernetes gives to every container: it opens volumes that are mounted, and no socket."""
 
@@ -29,6 +31,8 @@ STORES_SOCKET = f"{RUN}/egress/stores.sock"
 """auditor -> gate -> training-data and checkpoints, in training pods."""
 FETCH_SOCKET = f"{RUN}/fetch/fetch.sock"
 """fetch -> gate -> checkpoints, in inference pods, before the server starts."""
+EXPORT_SOCKET = f"{RUN}/export/export.sock"
+"""exporter -> gate -> interaction-logs."""
 STORE_SOCKET = f"{RUN}/store/store.sock"
 """auditor -> rclone, in stores."""
 ADMIN_SOCKET = f"{RUN}/admin/envoy.sock"
@@ -345,3 +349,105 @@ class KeeperReport(_Model):
     """The key under which everything lies."""
     emptied: tuple[int, ...]
     """Keys of the keyring under which nothing lies, and nothing is written."""
+
+
+EXPORT_DIR = "/etc/cloister/export"
+"""The Secret that spec.audit.export.secretRef names; mounted into the exporter alone."""
+EXPORT_STATE = "/var/lib/cloister/exporter"
+"""How far it has come, over restarts."""
+EXPORT_SCRATCH = "/var/lib/cloister/segments"
+"""Segments while they are read; sealed, as they came."""
+TOLD_DIR = "/var/lib/cloister/told"
+"""exporter -> teller: counts of serious alerts."""
+
+
+SinkName = Literal["otlp", "webhook"]
+
+
+class Sink(_Model):
+    """Where records are posted."""
+
+    url: str
+    addresses: tuple[str, ...]
+    """It is dialled there and nowhere else: there is no DNS."""
+
+
+REPORT = "report.json"
+"""An :class:`AlertReport` in :data:`TOLD_DIR`."""
+OTHER_CODE: Literal["other"] = "other"
+SeriousCode = Literal[
+    "behaviour.end",
+    "export.state-lost",
+    "journal.damaged",
+    "journal.link",
+    "journal.malformed",
+    "journal.misplaced",
+    "journal.order",
+    "journal.signer",
+    "journal.too-large",
+    "journal.too-many-streams",
+    "journal.unreadable",
+    "other",
+]
+SERIOUS_CODES: tuple[SeriousCode, ...] = get_args(SeriousCode)
+"""Of alerts that the operator tells of. Any other one is counted as the last."""
+ReportedComponent = Literal["inference", "training", "training-data", "checkpoints", "interaction-logs", "exporter"]
+
+
+class AlertReport(_Model):
+    """The teller's termination message: how many serious alerts there have been, by component and code. It has room for
+    nothing else."""
+
+    version: Literal[1] = 1
+    totals: dict[ReportedComponent, dict[SeriousCode, Annotated[int, Field(ge=0, le=2**53, strict=True)]]]
+
+
+ExportReason = Literal[
+    "AuthorityUnusable",
+    "AuthorizationUnusable",
+    "ExportKeyMissing",
+    "ExportKeyUnusable",
+    "ExportKeyWrong",
+    "SecretUnreadable",
+    "WebhookSecretUnusable",
+]
+
+
+class ExporterEnding(_Model):
+    """The exporter's termination message, where its Secret can't be used."""
+
+    reason: ExportReason
+
+
+class Exporter(_Model):
+    """Configuration of the exporter, as its one argument (JSON)."""
+
+    deployment: str
+    public_key: str
+    """Of spec.audit.export: what opens the journal must be its private half."""
+    bucket: str
+    writers: dict[str, str]
+    """Component -> prefix in the bucket below which its auditors put their segments."""
+    upstream: str = f"unix:{EXPORT_SOCKET}"
+    records: tuple[str, ...]
+    """Types of records that sinks are told of."""
+    per_minute: int
+    sinks: dict[SinkName, Sink]
+    secrets: str = EXPORT_DIR
+    state: str = EXPORT_STATE
+    scratch: str = EXPORT_SCRATCH
+    told: str = TOLD_DIR
+    termination_log: str = "/dev/termination-log"
+    health_port: int
+    metrics_port: int
+    look_seconds: float = 30.0
+    """How often it looks for new segments; each look is a query that the store records."""
+
+
+class Teller(_Model):
+    """Configuration of the teller, as its one argument (JSON)."""
+
+    told: str = TOLD_DIR
+    termination_log: str = "/dev/termination-log"
+    least_seconds: float = 60.0
+    """How long it runs at least, so that whoever looks now and then sees every message."""

@@ -32,6 +32,7 @@ class Component(StrEnum):
     TRAINING_DATA = "training-data"
     CHECKPOINTS = "checkpoints"
     INTERACTION_LOGS = "interaction-logs"
+    EXPORTER = "exporter"
 
     @property
     def zone(self) -> Zone:
@@ -40,8 +41,19 @@ class Component(StrEnum):
 
     @property
     def is_store(self) -> bool:
-        """Stores keep data; the other two components compute."""
-        return self.zone is Zone.STORAGE
+        """Stores keep data; the others compute, or carry."""
+        return self in (Component.TRAINING_DATA, Component.CHECKPOINTS, Component.INTERACTION_LOGS)
+
+    @property
+    def audited(self) -> bool:
+        """Whether an auditor stands beside its gate. Nobody asks the exporter anything, and what it asks is recorded by
+        the store's own."""
+        return self is not Component.EXPORTER
+
+    @property
+    def receives(self) -> bool:
+        """Whether other components reach it: then it has a Service."""
+        return self not in (Component.TRAINING, Component.EXPORTER)
 
 
 STORES = tuple(component for component in Component if component.is_store)
@@ -78,6 +90,8 @@ class Party(StrEnum):
     TRAINING_DATA = "training-data"
     CHECKPOINTS = "checkpoints"
     INTERACTION_LOGS = "interaction-logs"
+    EXPORTER = "exporter"
+    SINK = "sink"
     BACKED_STORE = "store-with-backend"
     BACKEND = "backend"
     CLUSTER_DNS = "cluster-dns"
@@ -95,6 +109,7 @@ class Verb(StrEnum):
     APPEND = "append"
     SCRAPE = "scrape"
     RESOLVE = "resolve"
+    SEND = "send"
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -110,6 +125,7 @@ _METHODS: dict[Verb, tuple[str, ...]] = {
     Verb.APPEND: ("PUT",),
     Verb.SCRAPE: ("GET",),
     Verb.RESOLVE: (),
+    Verb.SEND: ("POST",),
 }
 
 
@@ -205,6 +221,23 @@ FLOW_TABLE: tuple[FlowRule, ...] = (
         "sealed objects, at the declared addresses",
         gated=False,
     ),
+    FlowRule(
+        "collect",
+        Party.EXPORTER,
+        Party.INTERACTION_LOGS,
+        (Verb.READ,),
+        GATE_PORT,
+        "sealed segments, which its key opens",
+    ),
+    FlowRule(
+        "export",
+        Party.EXPORTER,
+        Party.SINK,
+        (Verb.SEND,),
+        HTTPS_PORT,
+        "alerts and metadata of records, at the declared addresses",
+        gated=False,
+    ),
 )
 """Everything that may pass, besides the kubelet's health probes. Nothing here reaches the API server, the metadata
-address or, but for a store's declared backend, anything outside the cluster."""
+address or, but for a store's declared backend and the declared sinks of alerts, anything outside the cluster."""

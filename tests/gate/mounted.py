@@ -29,7 +29,8 @@ class Mounted:
     def __init__(self, root: Path, ports: Mapping[int, int] | None = None) -> None:
         self.root = root
         self.ports = dict(ports or {})
-        for socket in (sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET, sidecar.FETCH_SOCKET, sidecar.ADMIN_SOCKET):
+        own = (sidecar.FETCH_SOCKET, sidecar.EXPORT_SOCKET, sidecar.ADMIN_SOCKET)
+        for socket in (sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET, *own):
             Path(self.path(socket)).parent.mkdir(parents=True, exist_ok=True)
         for volume in (sidecar.LEAF_DIR, sidecar.BUNDLE_DIR):
             Path(self.path(volume)).mkdir(parents=True, exist_ok=True)

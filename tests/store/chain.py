@@ -109,6 +109,8 @@ class Chain:
     gates: dict[Component, Gate] = field(default_factory=dict)
     auditors: dict[Component, Auditor] = field(default_factory=dict)
     stores: dict[Component, Store] = field(default_factory=dict)
+    mounted: dict[Component, Mounted] = field(default_factory=dict)
+    """Directories of the gates."""
 
     def client(self, store: Component, identity: str, **options: Any) -> Any:
         """boto3 at a store's gate, with the certificate of a machine."""
@@ -160,11 +162,11 @@ def _auditor(chain: Chain, component: Component, mounted: Mounted) -> Auditor:
     with choosing():
         ports = free(["health_port", "metrics_port", "s3"])
     config["health_port"], config["metrics_port"] = ports["health_port"], ports["metrics_port"]
-    own = component is Component.INTERACTION_LOGS
+    own, exported = component is Component.INTERACTION_LOGS, chain.deployment.spec.audit.export
     upstream = chain.stores[component].socket if own else mounted.path(sidecar.JOURNAL_SOCKET)
     config["journal"] |= {
         "directory": str(root / "journal"),
-        "recipients": [str(KEY.public)],
+        "recipients": [str(KEY.public), *(() if exported is None else (exported.public_key,))],
         "upstream": f"unix:{upstream}",
     }
     if component is Component.TRAINING:
@@ -183,12 +185,14 @@ def running_chain(deployment: LLMDeployment) -> Iterator[Chain]:
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chain-")))
         chain = Chain(deployment, root)
-        components = (*STORES, Component.TRAINING, Component.INFERENCE)
+        components = [*STORES, Component.TRAINING, Component.INFERENCE]
+        components += [Component.EXPORTER] if deployment.spec.audit.export else []
         mounted = {component: stack.enter_context(mounted_gate()) for component in components}
         ports = {component: found.ports[GATE_PORT] for component, found in mounted.items()}
         for component, found in mounted.items():
             _prepare(deployment, component, found, ports)
             chain.gates[component] = stack.enter_context(running(found))
+            chain.mounted[component] = found
         for component in STORES:
             chain.stores[component] = stack.enter_context(serving(stack.enter_context(mounted_store(component))))
         for component in (*STORES, Component.TRAINING):

@@ -134,7 +134,7 @@ def test_write_is_for_declared_writers() -> None:
 def test_scrape_reaches_the_counts_of_every_pod_and_no_gate() -> None:
     for rule, port in (("scrape", METRICS_PORT), ("scrape-gate", GATE_METRICS_PORT)):
         found = row(rule)
-        assert {flow.target.component for flow in found} == set(Component)
+        assert {flow.target.component for flow in found} == set(Component) - {Component.EXPORTER}
         assert {(flow.port, flow.source.namespace, *flow.source.pods.items()) for flow in found} == {
             (port, "monitoring", ("app.kubernetes.io/name", "prometheus"))
         }
@@ -143,8 +143,9 @@ def test_scrape_reaches_the_counts_of_every_pod_and_no_gate() -> None:
 
 
 def test_the_example_shows_every_row() -> None:
-    """But for those of a backend, which it does not have."""
-    assert {flow.rule.id for flow in flows(deployment())} == {rule.id for rule in FLOW_TABLE} - {"resolve", "keep"}
+    """But for those of a backend and of an export, which it does not have."""
+    absent = {"resolve", "keep", "collect", "export"}
+    assert {flow.rule.id for flow in flows(deployment())} == {rule.id for rule in FLOW_TABLE} - absent
 
 
 def test_a_store_with_a_backend_and_nothing_else_reaches_dns_and_its_addresses() -> None:
@@ -173,9 +174,10 @@ _PARTIES: dict[Party, set[Component | None]] = {
     Party.EVERY_COMPONENT: set(Component),
     Party.BACKED_STORE: {Component.TRAINING_DATA, Component.CHECKPOINTS, Component.INTERACTION_LOGS},
     Party.BACKEND: {None},
+    Party.SINK: {None},
     Party.CLUSTER_DNS: {None},
     Party.EVERY_STORE: {Component.TRAINING_DATA, Component.CHECKPOINTS, Component.INTERACTION_LOGS},
-    Party.EVERY_AUDITOR: {component for component in Component if component is not Component.INTERACTION_LOGS},
+    Party.EVERY_AUDITOR: {one for one in Component if one not in (Component.INTERACTION_LOGS, Component.EXPORTER)},
 }
 _PARTIES |= {Party(component): {component} for component in Component}
 
@@ -218,7 +220,12 @@ def test_what_is_not_declared_has_no_flow(parsed: LLMDeployment) -> None:
             assert flow.rule.gated or (flow.source.namespace, dict(flow.source.pods)) in scrapers
         else:
             assert flow.source.component
-            assert stores[flow.source.component].backend
+            export = parsed.spec.audit.export
+            if flow.source.component is Component.EXPORTER:
+                assert export
+                assert flow.target.addresses in [sink.networks for sink in export.sinks().values()]
+            else:
+                assert stores[flow.source.component].backend
 
 
 @given(deployments())
@@ -241,11 +248,24 @@ def test_only_training_and_declared_machines_touch_training_data(parsed: LLMDepl
 @given(deployments())
 def test_records_are_only_ever_added(parsed: LLMDeployment) -> None:
     for flow in gated(parsed):
-        if flow.target.component is Component.INTERACTION_LOGS and flow.rule.id != "read":
+        if flow.target.component is Component.INTERACTION_LOGS and flow.rule.id not in ("read", "collect"):
             for grant in flow.grants:
                 assert grant.methods == ("PUT",)
                 assert grant.new_objects_only
                 assert grant.prefixes == (f"/interaction-logs/{flow.source.namespace}/{flow.source.service_account}/",)
+
+
+@given(deployments())
+def test_the_exporter_reads_records_reaches_its_sinks_and_nothing_else(parsed: LLMDeployment) -> None:
+    sent = [flow for flow in flows(parsed) if flow.source.component is Component.EXPORTER]
+    received = [flow for flow in flows(parsed) if flow.target.component is Component.EXPORTER]
+    export = parsed.spec.audit.export
+    assert bool(sent) == bool(export)
+    assert {flow.target.component for flow in sent} <= {Component.INTERACTION_LOGS, None}
+    assert {method for flow in sent for grant in flow.grants for method in grant.methods} <= {"GET", "HEAD"}
+    assert all(flow.rule.id in ("scrape", "scrape-gate") for flow in received)
+    reached = {address for flow in sent if flow.target.component is None for address in flow.target.addresses}
+    assert reached == {network for sink in (export.sinks().values() if export else ()) for network in sink.networks}
 
 
 @given(deployments())

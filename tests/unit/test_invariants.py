@@ -29,7 +29,9 @@ Object = dict[str, Any]
 
 SETTINGS = Settings()
 MANY = settings(max_examples=settings().max_examples // 2)  # each property meets deployments of its own
-KEY_HOLDERS = {"leaf": "gate", "keyring": "keeper", "unseal-key": names.FETCH, "backend": "store"}
+KEY_HOLDERS = {"leaf": "gate", "keyring": "keeper", "unseal-key": names.FETCH, "backend": "store"} | {
+    "export-keys": names.EXPORTER
+}
 """Volume with a key -> the one container that mounts it."""
 PERSISTED_BYTES = 2**20
 ALLOWED_VOLUMES = {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
@@ -154,10 +156,12 @@ def test_no_peer_is_empty_or_a_whole_network(deployment: LLMDeployment, facts: F
 @everything
 def test_no_object_names_a_network_that_is_not_declared(deployment: LLMDeployment, facts: Facts) -> None:
     stores = [store.backend for store in deployment.spec.storage.by_component().values() if store.backend]
-    declared = {NODE_DNS, *(address for backend in stores for address in backend.addresses)}
+    declared = {NODE_DNS, *(address for backend in stores for address in backend.addresses)} if stores else set()
+    export = deployment.spec.audit.export
+    declared |= {network for sink in (export.sinks().values() if export else ()) for network in sink.networks}
     for obj in of_kind(rendered(deployment, facts), "NetworkPolicy", "Service", "StatefulSet", "Job", "CronJob"):
         for value in walk(obj):
-            if stores and isinstance(value, str) and value in declared:
+            if isinstance(value, str) and value in declared:
                 assert obj["kind"] == "NetworkPolicy"
                 assert obj["metadata"]["namespace"] == names.namespace(deployment.name, Zone.STORAGE)
             elif isinstance(value, str) and "/" in value and value[0].isdigit():
@@ -318,9 +322,10 @@ def test_gate_and_auditor_are_in_every_pod_before_the_workload(deployment: LLMDe
     found = list(templates(rendered(deployment, facts)))
     assert len(found) == len(components(deployment))
     for obj, template in found:
-        store = Component(obj["metadata"]["labels"][names.LABEL_COMPONENT]).is_store
+        component = Component(obj["metadata"]["labels"][names.LABEL_COMPONENT])
         sidecars = [c["name"] for c in template["spec"]["initContainers"] if c.get("restartPolicy") == "Always"]
-        assert sidecars == (["gate", "keeper", "auditor"] if store else ["gate", "auditor"])
+        own = {True: ["keeper", "auditor"], False: ["auditor"]}[component.is_store]
+        assert sidecars == ["gate", *(own if component.audited else ["teller"])]
         assert template["spec"]["initContainers"][0]["name"] == "gate"
         assert len(template["spec"]["containers"]) == 1
 
@@ -358,7 +363,7 @@ def test_users_are_distinct_so_that_no_program_opens_another_ones_files(
         users = [container["securityContext"]["runAsUser"] for container in programs]
         assert len(set(users)) == len(users)
         (workload,) = template["spec"]["containers"]
-        if workload["name"] != "store":
+        if workload["name"] not in ("store", names.EXPORTER):
             sidecars = {c["securityContext"]["runAsGroup"] for c in template["spec"]["initContainers"]}
             assert workload["securityContext"]["runAsGroup"] not in sidecars
 
@@ -392,6 +397,7 @@ def test_each_key_is_in_exactly_one_container_and_never_in_a_workload(deployment
         component = Component(obj["metadata"]["labels"][names.LABEL_COMPONENT])
         assert ("keyring" in secrets) == component.is_store
         assert ("backend" in secrets) == backed(deployment, component)
+        assert ("export-keys" in secrets) == (component is Component.EXPORTER)
         assert not any(
             isinstance(value, dict) and ("secretKeyRef" in value or "secretRef" in value) for value in walk(template)
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cloister.auditor.kept import KeptFile
+from cloister.kept import KeptFile
 
 
 def test_what_was_kept_is_read(tmp_path: Path) -> None:

@@ -288,6 +288,16 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
     "CL603": ({"spec.audit.content": "Full"}, "spec.audit.content", {"spec.audit.content": "Redacted"}),
     "CL604": ({"spec.audit.content": "None"}, "spec.audit.content", {"spec.audit.content": "Hash"}),
     "CL605": ({}, "spec.audit.recipients[0]", {"spec.audit.recipients": [X25519]}),
+    "CL606": (
+        {
+            "spec.audit.export": {
+                "publicKey": "cloister-pub-x25519:8gkfu-kjExpcG5Hf7rXP6Gr_nlrTAFJAU9CV3NSvjUc",
+                "secretRef": {"name": "export-keys"},
+            }
+        },
+        "spec.audit.export.publicKey",
+        {},
+    ),
 }
 
 

@@ -13,7 +13,7 @@ from cloister.monitoring.rules import ALERTS
 SHOWN = {"$__rate_interval": "5m", "$namespace": "x"}
 """What Grafana puts in."""
 BOUNDED = {"namespace", "pod", "api", "status", "model", "code", "kind", "action", "source", "severity", "level"}
-BOUNDED |= {"signal", "feature", "le", "reason"}
+BOUNDED |= {"signal", "feature", "le", "reason", "sink"}
 
 
 def expressions() -> Iterator[tuple[str, str]]:

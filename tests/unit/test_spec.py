@@ -1,15 +1,17 @@
 """Every rule of the resource, by permission and by refusal."""
 
+import copy
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
-from cloister.spec import UNENFORCED, LLMDeployment, SpecError, is_pinned, milli, parse, seconds
+from cloister.spec import LLMDeployment, SpecError, is_pinned, milli, parse, seconds
+from cloister.spec.unenforced import unenforced
 from cloister.spec.workload import RESERVED_PORTS
 from cloister.zones import STORES, Zone
 from tests.backends import backed
-from tests.edits import REMOVED, deployment, edited, example
+from tests.edits import REMOVED, deployment, example
 from tests.strategies import DIGEST, ED25519, P256, deployments
 
 TAG = "registry.example.com/llm/server:v1"
@@ -308,26 +310,85 @@ def test_sealed_weights_lose_their_suffix_when_they_are_opened() -> None:
     assert plain.spec.inference.model.signature == "a/m.sealed.sig"
 
 
-UNENFORCED_VALUES: dict[str, Any] = {
-    "training.mask": [],
-    "storage.trainingData.readers[].raw": False,
-    "storage.checkpoints.readers[].raw": True,
-    "audit.export": {},
+def test_a_field_that_nothing_enforces_is_refused_by_name() -> None:
+    rows = ("audit.export", "ZT-16"), ("storage.checkpoints.readers[].raw", "ZT-14"), ("training.mask", "ZT-14")
+    raw = {"audit": {"export": {}}, "storage": {"checkpoints": {"readers": [{}, {"raw": False}]}}}
+    found = dict(unenforced(raw, rows))
+    assert found.keys() == {"spec.audit.export", "spec.storage.checkpoints.readers[1].raw"}
+    assert "refused (ZT-16): leave it out" in found["spec.audit.export"]
+    assert not list(unenforced(example()["spec"]))
+
+
+def export() -> dict[str, Any]:
+    """One that is valid."""
+    return copy.deepcopy(_EXPORT)
+
+
+_EXPORT: dict[str, Any] = {
+    "publicKey": "cloister-pub-x25519:8gkfu-kjExpcG5Hf7rXP6Gr_nlrTAFJAU9CV3NSvjUc",
+    "secretRef": {"name": "export-keys"},
+    "webhook": {"url": "https://hooks.example.com/take", "addresses": ["203.0.113.7", "2001:db8::7"]},
 }
 
 
-@pytest.mark.parametrize(("path", "control"), UNENFORCED)
-def test_a_field_that_nothing_enforces_is_refused_by_name(path: str, control: str) -> None:
-    reader = {"namespace": "a", "serviceAccount": "b", "prefixes": ["c/"]}
-    raw = edited(example()).set("spec.storage.trainingData.readers", [reader]).raw
-    field = f"spec.{path.replace('[]', '[0]')}"
+def test_an_export_is_one_reader_more() -> None:
+    parsed = deployment({"spec.audit.export": export()})
+    assert parsed.spec.audit.export
+    assert parsed.spec.audit.sealed_for() == (*parsed.spec.audit.recipients, export()["publicKey"])
+    assert [sink.networks for sink in parsed.spec.audit.export.sinks().values()] == [
+        ("203.0.113.7/32", "2001:db8::7/128")
+    ]
+    assert parsed.spec.audit.export.records == ("alert", "refusal")
+    assert deployment().spec.audit.sealed_for() == parsed.spec.audit.recipients
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "message"),
+    [
+        ({"publicKey": REMOVED}, "publicKey", "is required"),
+        ({"publicKey": X25519}, "publicKey", "a key has one holder"),
+        ({"publicKey": X25519.replace("-pub-", "-key-")}, "publicKey", "is no public key for the journal"),
+        ({"secretRef": REMOVED}, "secretRef", "is required"),
+        ({"secretRef.name": "keyring-checkpoints"}, "secretRef.name", "Cloister's own"),
+        ({"secretRef.name": "cloister-exporter"}, "secretRef.name", "Cloister's own"),
+        ({"records": []}, "records", "at least 1 item"),
+        ({"records": ["reply.part"]}, "records[0]", "'alert'"),
+        ({"recordsPerMinute": 0}, "recordsPerMinute", "greater than or equal to 1"),
+        ({"webhook.url": "http://hooks.example.com/"}, "webhook.url", "pattern"),
+        ({"webhook.url": "https://user@hooks.example.com/"}, "webhook.url", "pattern"),
+        ({"webhook.url": "https://hooks.example.com:8443/"}, "webhook.url", "a port other than 443"),
+        ({"webhook.url": "https://198.51.100.9/"}, "webhook.url", "is an address"),
+        ({"webhook.addresses": []}, "webhook.addresses", "at least 1 item"),
+        ({"webhook.addresses": REMOVED}, "webhook.addresses", "is required"),
+        ({"webhook.addresses": ["203.0.113.0/24"]}, "webhook.addresses[0]", "pattern"),
+        ({"webhook.addresses": ["hooks.example.com"]}, "webhook.addresses[0]", "pattern"),
+        ({"webhook.addresses": ["1.2.3"]}, "webhook.addresses[0]", "is no network"),
+        ({"webhook.addresses": ["127.0.0.1"]}, "webhook.addresses[0]", "no collector is"),
+        ({"webhook.addresses": ["169.254.169.254"]}, "webhook.addresses[0]", "no collector is"),
+        ({"webhook.addresses": ["::1"]}, "webhook.addresses[0]", "no collector is"),
+        ({"webhook.addresses": ["::ffff:169.254.169.254"]}, "webhook.addresses[0]", "no collector is"),
+        ({"webhook.addresses": ["fe80::1"]}, "webhook.addresses[0]", "no collector is"),
+        ({"otlp": {"url": "https://a.example.com/v1/logs"}}, "otlp.addresses", "is required"),
+        ({"insecure": True}, "insecure", "unknown field"),
+    ],
+)
+def test_an_export_that_leads_elsewhere_is_refused(changes: dict[str, Any], field: str, message: str) -> None:
+    edits = {"spec.audit.recipients": [X25519], "spec.audit.export": export()} | {
+        f"spec.audit.export.{path}": value for path, value in changes.items()
+    }
     with pytest.raises(SpecError) as refused:
-        edited(raw).set(field, UNENFORCED_VALUES[path]).parsed()
-    (problem,) = refused.value.problems
-    assert problem.field == field
-    assert control in problem.message
-    assert "leave it out" in problem.message
-    assert edited(raw).parsed().name == "support-bot"
+        deployment(edits)
+    assert any(
+        problem.field == f"spec.audit.export.{field}" and message in problem.message
+        for problem in refused.value.problems
+    ), refused.value
+
+
+def test_with_an_export_there_is_room_for_one_recipient_less() -> None:
+    many = [f"cloister-pub-x25519:{'A' * 41}{letter}I" for letter in "ABCDEFGHIJKLMNOP"]
+    assert len(deployment({"spec.audit.recipients": many}).spec.audit.recipients) == 16
+    with pytest.raises(SpecError, match="16 keys at most"):
+        deployment({"spec.audit.recipients": many, "spec.audit.export": export()})
 
 
 @pytest.mark.parametrize(

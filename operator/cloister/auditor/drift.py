@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import structlog
 
-from cloister.auditor.kept import KeptFile
 from cloister.inspection.drift import Change, Drift, language, refuses
+from cloister.kept import KeptFile
 
 _FILE = "drift.json"
 _ENDS = frozenset({"stop", "tool_calls", "function_call"})

@@ -17,7 +17,6 @@ from cloister import sidecar
 from cloister.auditor.callers import Caller
 from cloister.auditor.http.events import split
 from cloister.auditor.judges import Asked
-from cloister.auditor.kept import KeptFile
 from cloister.auditor.openai.replies import Piece, Pieces, Summary
 from cloister.auditor.output.places import texts
 from cloister.auditor.refusal import Refusal
@@ -26,6 +25,7 @@ from cloister.inspection.extraction import REPETITIONS as REPEATS
 from cloister.inspection.extraction import RULES, Budget, Exceeded, Extraction, Question
 from cloister.inspection.repetition import Repetition
 from cloister.inspection.verdict import Action, Finding
+from cloister.kept import KeptFile
 
 SAVE_SECONDS = 60
 """Of what was counted in between a process that is killed forgets."""

@@ -13,9 +13,9 @@ from pathlib import Path
 import orjson
 import structlog
 
-from cloister.auditor.kept import KeptFile, private
 from cloister.inspection.behaviour import Behaviour
 from cloister.inspection.behaviour.profile import Profile, restored
+from cloister.kept import KeptFile, private
 
 VERSION = 1
 _KEY, _FILE = "behaviour.key", "behaviour.jsonl"

@@ -1,5 +1,5 @@
-"""Why a pod's weights did not come, or its backend can't be used: read from pods of those workloads that are not ready,
-and from no others.
+"""Why a pod's weights did not come, its backend can't be used, or nothing is exported: read from pods of those
+workloads that are not ready, and from no others but the exporter's, which tells of alerts besides.
 
 Pods are not watched: that would keep every pod of every zone in memory to learn of the few that fail.
 """
@@ -12,7 +12,7 @@ import structlog
 from pydantic import BaseModel, StringConstraints, ValidationError
 
 from cloister import names
-from cloister.controller import errors
+from cloister.controller import errors, reported
 from cloister.controller.cluster import Cluster
 from cloister.controller.kinds import POD
 from cloister.controller.observed import Observed
@@ -52,6 +52,29 @@ async def look_for_endings(deployment: LLMDeployment, cluster: Cluster, observed
         else:
             outcome.endings += endings(pods)
         outcome.recheck_in(_CHECK_SECONDS)
+
+
+async def look_at_exporter(deployment: LLMDeployment, cluster: Cluster, observed: Observed, outcome: Outcome) -> None:
+    """Put what the exporter's pod tells into the outcome. Not knowing it spoils nothing else."""
+    export, component = deployment.spec.audit.export, Component.EXPORTER
+    if not export:
+        return
+    namespace = names.namespace(deployment.name, component.zone)
+    stateful_set = observed.get(("StatefulSet", namespace, str(component)))
+    if stateful_set is None:
+        return
+    outcome.recheck_in(_CHECK_SECONDS)
+    try:
+        pod = await cluster.get(POD.kind, f"{component}-0", namespace)
+    except errors.NotFoundError:
+        return
+    except errors.ApiError as error:
+        log.warning("the exporter's pod can't be read", deployment=deployment.name, error=error.message)
+        return
+    if reported.credible(pod, stateful_set):
+        outcome.alerts = reported.totals(pod)
+        outcome.exports = reported.works(pod)
+        outcome.endings += reported.refusals(pod, f"{namespace}/{export.secret_ref.name}")
 
 
 def _telling(deployment: LLMDeployment) -> Iterator[Component]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from cloister import names
-from cloister.controller import conditions
+from cloister.controller import conditions, reported
 from cloister.controller.kinds import EVENT
 from cloister.controller.outcome import Repair
 from cloister.zones import STORES, Zone
@@ -18,6 +18,7 @@ _NAMESPACE = "default"
 """Where Events about cluster-scoped objects lie."""
 _MAX_NOTE = 1024
 _MAX_REPAIRS = 5
+_READ = "Who and why is told by `cloister audit search --type alert`, and by the sinks of spec.audit.export"
 _ACTIONABLE = {
     "CertManagerMissing",
     "FlowBlocked",
@@ -59,6 +60,10 @@ def notices(before: Object, after: Object, repairs: Sequence[Repair]) -> Iterato
         elif condition["reason"] in _ACTIONABLE:
             yield Notice("Warning", condition["reason"], condition["message"])
     yield from _expired(before, after)
+    if told := reported.news(before.get("alerts", []), after.get("alerts", [])):
+        yield Notice(
+            "Warning", "SeriousAlerts", f"alerts in the journal since the last Event: {', '.join(told)}. {_READ}"
+        )
     if repairs:
         told = [f"{repair.object} {repair.what}" for repair in repairs[:_MAX_REPAIRS]]
         more = f" and {len(repairs) - _MAX_REPAIRS} more" if len(repairs) > _MAX_REPAIRS else ""

@@ -12,7 +12,7 @@ from cloister.controls import Family
 from cloister.names import Key, key
 from cloister.render.phases import is_canary
 from cloister.spec import LLMDeployment
-from cloister.zones import Zone
+from cloister.zones import STORES, Component, Zone
 
 Object = dict[str, Any]
 Live = Callable[[Key], Object | None]
@@ -112,11 +112,7 @@ def _encryption(deployment: LLMDeployment, rendered: list[Object], outcome: Outc
         if unknown
         else ""
     )
-    stores = [
-        key(obj)
-        for obj in rendered
-        if obj["kind"] == "StatefulSet" and obj["metadata"]["labels"][names.LABEL_ZONE] == Zone.STORAGE
-    ]
+    stores = [key(obj) for obj in rendered if obj["kind"] == "StatefulSet" and obj["metadata"]["name"] in STORES]
     what = f"encrypted under its own keys{_rotations(outcome)}"
     if silent := [pending for found in stores for pending in _pods(found, live(found))]:
         said = f"every store is to serve what it has {what}; not all are known to serve: {_list(silent)}.{classes}"
@@ -139,11 +135,14 @@ def _audit(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, 
     configs = [found for found in outcome.results if found[0] == "ConfigMap" and found[2].startswith("auditor-")]
     audit = deployment.spec.audit
     readers = len(audit.recipients)
+    too = " and the exporter, whose key opens all of it," if audit.export else ","
     what = (
-        f"content {audit.content.value}, sealed for {readers} {'recipient' if readers == 1 else 'recipients'},"
+        f"content {audit.content.value}, sealed for {readers} {'recipient' if readers == 1 else 'recipients'}{too}"
         " before anything passes"
     )
-    servers = [key(obj) for obj in rendered if obj["kind"] == "StatefulSet"]
+    servers = [
+        key(obj) for obj in rendered if obj["kind"] == "StatefulSet" and obj["metadata"]["name"] != Component.EXPORTER
+    ]
     silent = [pending for found in servers for pending in _pods(found, live(found))]
     if refused := _unless(outcome, configs):
         return refused
@@ -166,7 +165,13 @@ def _workloads(deployment: LLMDeployment, rendered: list[Object], outcome: Outco
     workloads = [
         key(obj) for obj in rendered if obj["kind"] in ("StatefulSet", "Job", "CronJob") and not is_canary(obj)
     ]
-    pending = [what for found in workloads for what in _pods(found, live(found))]
+    pending = [
+        what
+        for found in workloads
+        # Its pod is not ready whenever its teller has ended to tell something.
+        if not (found[2] == Component.EXPORTER and outcome.exports)
+        for what in _pods(found, live(found))
+    ]
     return (
         _unless(outcome, workloads)
         or _ended(outcome)
@@ -176,7 +181,8 @@ def _workloads(deployment: LLMDeployment, rendered: list[Object], outcome: Outco
 
 
 def _ended(outcome: Outcome) -> Verdict | None:
-    """False where fetch has refused the weights: nobody serves others instead. Or where a backend can't be used."""
+    """False where fetch has refused the weights: nobody serves others instead. Or where a backend can't be used, or
+    nothing can be exported."""
     if not outcome.endings:
         return None
     first, *others = outcome.endings

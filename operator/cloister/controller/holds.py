@@ -16,7 +16,7 @@ from cloister.flows import components
 from cloister.names import Key, key
 from cloister.render.phases import Phase, phase
 from cloister.spec import LLMDeployment
-from cloister.zones import Component
+from cloister.zones import STORES, Component
 
 PROOF = "ZT-17"
 
@@ -68,7 +68,7 @@ def hold(
 
 def receivers(deployment: LLMDeployment) -> tuple[Component, ...]:
     """Components with a Service: whatever others reach."""
-    return tuple(component for component in components(deployment) if component is not Component.TRAINING)
+    return tuple(component for component in components(deployment) if component.receives)
 
 
 def missing(deployment: LLMDeployment, facts: Facts) -> list[str]:
@@ -97,7 +97,7 @@ def _workload(
     if leaf is None or not is_ready(leaf):
         return Hold("CertificateFirst", f"waits for the certificate of {component}", creation_only=True)
     if at is Phase.COMPUTE:
-        stores = _not_in_force(outcome, lambda found: found[0] == "StatefulSet" and found[1].endswith("-storage"))
+        stores = _not_in_force(outcome, lambda found: found[0] == "StatefulSet" and found[2] in STORES)
         if stores:
             return Hold("StoresFirst", f"waits for {stores}", creation_only=True)
         if not deployment.spec.excused(PROOF) and not outcome.standing.proved:

@@ -1,5 +1,6 @@
 """What one pass over a deployment found and did: the input of its status. Plain data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -103,6 +104,10 @@ class Outcome:
     """Storage class of each claim -> whether it is known to encrypt."""
     endings: list[Ending] = field(default_factory=list)
     """Pods whose weights did not come, or whose backend can't be used."""
+    alerts: Mapping[str, dict[str, int]] | None = None
+    """Serious alerts by component and code, as the exporter's pod tells; None where it tells nothing now."""
+    exports: bool | None = None
+    """Whether the exporter works, as its pod's status tells; None where that is not known."""
     isolation: IsolationStatus | None = None
     """What canaries have told."""
     standing: Standing = field(default_factory=Standing)

@@ -10,7 +10,7 @@ import structlog
 from cloister import names
 from cloister.controller import errors, metrics
 from cloister.controller.cluster import Cluster, Object
-from cloister.controller.endings import look_for_endings
+from cloister.controller.endings import look_at_exporter, look_for_endings
 from cloister.controller.ensure import Ensurer, failure
 from cloister.controller.gather import Gatherer
 from cloister.controller.holds import Hold, by_phase, hold, prunable
@@ -95,6 +95,7 @@ class Reconciler:
                 await self._enforce(deployment, raw, facts, rendered, outcome)
                 await self._prune(deployment, rendered, outcome)
                 await look_for_endings(deployment, self._cluster, self._observed, outcome)
+                await look_at_exporter(deployment, self._cluster, self._observed, outcome)
                 if self._gatherer.cluster_ips(deployment) != facts.cluster_ips:
                     # A Service was made again under another address: nobody else's event will tell.
                     outcome.recheck_after = 0.0

@@ -89,10 +89,13 @@ def _done(told: _Told, news: _Told) -> bool:
 
 
 def _urgent(before: Object, after: Object) -> bool:
-    """A first word, a new generation, bad news, what canaries tell, and the end of a stall are told at once."""
+    """A first word, a new generation, bad news, what canaries and the exporter tell, and the end of a stall are told at
+    once."""
     if before.get("observedGeneration") != after["observedGeneration"]:
         return True
-    if before.get("phase") != after["phase"] or before.get("isolation") != after.get("isolation"):
+    if before.get("phase") != after["phase"]:
+        return True
+    if any(before.get(told) != after.get(told) for told in ("isolation", "alerts")):
         return True
     for condition in after["conditions"]:
         old = conditions.find({"status": before}, condition["type"])

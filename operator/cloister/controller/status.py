@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from cloister import names
-from cloister.controller import conditions, proof
+from cloister.controller import conditions, proof, reported
 from cloister.controller.families import FAMILIES, Verdict
 from cloister.controller.outcome import LISTENERS_AWAITED, PROOF_AWAITED, Outcome, State
 from cloister.controller.rotation import KeyringState
@@ -90,6 +90,10 @@ def build(view: View) -> Object:
         status |= _kept(view, "isolation")
     elif known := proof.as_status(view.outcome.isolation):
         status["isolation"] = known
+    if view.outcome.alerts is None:
+        status |= _kept(view, "alerts")
+    else:
+        status["alerts"] = reported.as_status(view.outcome.alerts)
     drift = _last_drift(view)
     return status | ({"lastDrift": drift} if drift else {})
 

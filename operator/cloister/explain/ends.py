@@ -67,11 +67,11 @@ class End:
             every = {Party.EVERY_COMPONENT, Party(str(self.component))}
             if self.component.is_store:
                 every |= {Party.EVERY_STORE, Party.BACKED_STORE}
-            if self.component is not Component.INTERACTION_LOGS:
+            if self.component.audited and self.component is not Component.INTERACTION_LOGS:
                 every.add(Party.EVERY_AUDITOR)
             return frozenset(every)
         if self.place or self.zone:
-            reached = {Place.DNS: {Party.CLUSTER_DNS}, Place.INTERNET: {Party.BACKEND}}
+            reached = {Place.DNS: {Party.CLUSTER_DNS}, Place.INTERNET: {Party.BACKEND, Party.SINK}}
             return frozenset(reached.get(self.place, set()) if self.place else ())
         return frozenset({Party.CLIENT, Party.READER, Party.WRITER, Party.SCRAPER})
 

@@ -7,7 +7,7 @@ that the end was cut off, or that everything was made anew by somebody who holds
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from cloister.journal.files import OPEN
 from cloister.journal.header import ZERO_HASH, Header, Previous
 from cloister.journal.merkle import CompactRange
 from cloister.journal.reader import first_state, opened, segment_paths
-from cloister.journal.records import parse_line
+from cloister.journal.records import Line, parse_line
 from cloister.journal.segment import Frame, FrameKind, open_frame, ratchet
 from cloister.sealing import SecretKey
 
@@ -54,11 +54,11 @@ class Report:
 
 
 @dataclass
-class _Stream:
-    """What the segments so far lead to."""
+class Course:
+    """What the segments of a stream so far lead to."""
 
     origin: str
-    wanted: frozenset[int]
+    wanted: frozenset[int] = frozenset()
     """Sizes of the tree at which anchors give a root."""
     verifier: Verifier | None = None
     seq: int = 0
@@ -92,11 +92,11 @@ def verify(paths: Iterable[Path], keys: Sequence[SecretKey] = (), anchors: Seque
             by_origin[header.origin].append((header, path))
     kept = _kept(anchors, report)
     for origin in sorted(by_origin):
-        stream = _Stream(origin, frozenset(checkpoint.size for checkpoint, _ in kept.get(origin, ())))
+        stream = Course(origin, frozenset(checkpoint.size for checkpoint, _ in kept.get(origin, ())))
         for _, path in sorted(by_origin[origin], key=lambda found: (found[0].number, found[1])):
             report.segments += 1
             try:
-                _segment(path, stream, keys, report)
+                check_segment(path, stream, keys, report)
             except (JournalError, OSError) as error:
                 report.add("damaged", path, str(error))
         report.heads[origin] = stream.checkpoint()
@@ -128,7 +128,15 @@ def anchors_in(text: str) -> list[str]:
     return notes
 
 
-def _segment(path: Path, stream: _Stream, keys: Sequence[SecretKey], report: Report) -> None:
+def check_segment(
+    path: Path,
+    stream: Course,
+    keys: Sequence[SecretKey],
+    report: Report,
+    take: Callable[[Line], None] | None = None,
+) -> None:
+    """Check one segment as what follows in its stream. ``take`` gets each line that was opened, when it and all before
+    it in the segment are known to be good; JournalError where the rest is not."""
     with opened(path) as reader:
         header = reader.header
         _links(path, header, stream, report)
@@ -147,7 +155,10 @@ def _segment(path: Path, stream: _Stream, keys: Sequence[SecretKey], report: Rep
                 closed = True
             if state is not None and frame.kind is not FrameKind.CUT:
                 key, state = ratchet(state)
-                _records(open_frame(key, reader.header_hash, frame), frame, stream)
+                lines = _records(open_frame(key, reader.header_hash, frame), frame, stream)
+                if take:
+                    for line in lines:
+                        take(line)
                 report.opened += frame.count
             stream.seq, stream.head = frame.seq + frame.count, frame.head
             stream.grow(frame.raw)
@@ -161,7 +172,7 @@ def _segment(path: Path, stream: _Stream, keys: Sequence[SecretKey], report: Rep
         stream.previous = Previous(number=header.number, size=reader.offset, sha256=reader.digest.hexdigest())
 
 
-def _links(path: Path, header: Header, stream: _Stream, report: Report) -> None:
+def _links(path: Path, header: Header, stream: Course, report: Report) -> None:
     """Whether a segment goes on where the one before it ended."""
     number = stream.previous.number + 1 if stream.previous else 0
     verifier = header.verify_key()
@@ -177,22 +188,24 @@ def _links(path: Path, header: Header, stream: _Stream, report: Report) -> None:
     stream.verifier = verifier
 
 
-def _closing(frame: Frame, stream: _Stream) -> None:
+def _closing(frame: Frame, stream: Course) -> None:
     assert stream.verifier
     checkpoint = replace(stream.checkpoint(), cut=frame.kind is FrameKind.CUT)
     if frame.count or frame.head != stream.head or stream.verifier.verify_own(frame.note) != checkpoint:
         raise JournalError("its closing checkpoint is of something else")
 
 
-def _records(lines: list[bytes], frame: Frame, stream: _Stream) -> None:
-    head = stream.head
+def _records(lines: list[bytes], frame: Frame, stream: Course) -> list[Line]:
+    head, read = stream.head, []
     for seq, raw in enumerate(lines, frame.seq):
         line = parse_line(raw)
+        read.append(line)
         if (line.seq, line.prev) != (seq, head):
             raise JournalError(f"record {seq} does not continue the one before")
         head = hashlib.sha256(raw).hexdigest()
     if head != frame.head:
         raise JournalError("a frame's records are not those that it names")
+    return read
 
 
 def _kept(anchors: Sequence[str], report: Report) -> dict[str, list[tuple[Checkpoint, str]]]:
@@ -207,7 +220,7 @@ def _kept(anchors: Sequence[str], report: Report) -> dict[str, list[tuple[Checkp
     return kept
 
 
-def _compare(stream: _Stream, kept: Sequence[tuple[Checkpoint, str]], report: Report) -> None:
+def _compare(stream: Course, kept: Sequence[tuple[Checkpoint, str]], report: Report) -> None:
     """Every anchor must be a state through which this journal went."""
     for checkpoint, note in kept:
         at = f"at {checkpoint.size} leaves, {checkpoint.seq} records"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from cloister.lint.finding import Hit, Rule, Severity
 from cloister.spec import LLMDeployment
-from cloister.spec.audit import POST_QUANTUM_PREFIX
 from cloister.spec.fields import Content
+from cloister.spec.recipient import POST_QUANTUM_PREFIX
 
 EXAMPLE_RECIPIENT = "cloister-pub-x25519:UdvIK-V6UaWWGuipEkHpntRYfEtPJy5PGcaVGft3GVY"
 """The key of the examples. Its private half was never kept: what is sealed for it alone is lost."""
@@ -20,10 +20,13 @@ def _single(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
 
 
 def _classical(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
-    for index, recipient in enumerate(deployment.spec.audit.recipients):
-        if not recipient.startswith(POST_QUANTUM_PREFIX):
-            kind = recipient.partition(":")[0]
-            yield Hit(f"{_FIELD}[{index}]", "what is sealed for it today, a quantum computer may open one day", kind)
+    keys = {f"{_FIELD}[{index}]": key for index, key in enumerate(deployment.spec.audit.recipients)}
+    if export := deployment.spec.audit.export:
+        keys["spec.audit.export.publicKey"] = export.public_key
+    for field, key in keys.items():
+        if not key.startswith(POST_QUANTUM_PREFIX):
+            kind = key.partition(":")[0]
+            yield Hit(field, "what is sealed for it today, a quantum computer may open one day", kind)
 
 
 def _in_full(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
@@ -34,6 +37,14 @@ def _in_full(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
 def _nothing(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
     if deployment.spec.audit.content is Content.NONE:
         yield Hit("spec.audit.content", "what was asked and answered can't be shown afterwards (ZT-27, ZT-28)", "None")
+
+
+def _exporter(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    if deployment.spec.audit.export:
+        content = deployment.spec.audit.content
+        held = "who asked what, and when" if content in (Content.NONE, Content.HASH) else "prompts and replies among it"
+        message = f"a pod of the storage zone holds this key and has a way out: it opens the journal, {held}"
+        yield Hit("spec.audit.export.publicKey", message, str(content))
 
 
 def _example(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
@@ -77,5 +88,13 @@ RECORDS = (
         "The examples' key",
         "put your own key there, from `cloister keys generate`",
         _example,
+    ),
+    Rule(
+        "CL606",
+        Severity.WARNING,
+        "The exporter's key opens the journal",
+        "leave export out if counts by Prometheus are enough; otherwise give that key to nobody else, and keep less"
+        " (content)",
+        _exporter,
     ),
 )

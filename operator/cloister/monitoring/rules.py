@@ -80,6 +80,19 @@ ALERTS = (
         15,
     ),
     Alert(
+        "CloisterExportBehind",
+        "cloister_exporter_behind_seconds > 900",
+        "warning",
+        "Alerts of {{ $labels.namespace }} have not reached {{ $labels.sink }} for a quarter of an hour",
+        5,
+    ),
+    Alert(
+        "CloisterJournalDoubtful",
+        "increase(cloister_exporter_findings_total[15m]) > 0",
+        "critical",
+        "A journal of {{ $labels.namespace }} is not what its writer wrote ({{ $labels.code }})",
+    ),
+    Alert(
         "CloisterSlow",
         f"{LATENCY.format(0.95)} > 60",
         "warning",

@@ -10,6 +10,7 @@ from cloister.render.access import role_bindings
 from cloister.render.auditor import auditor_configs, injection_rules, revocations
 from cloister.render.canary import canaries, canary_accounts, canary_ground
 from cloister.render.certificates import certificate_authority, client_certificates, leaves, trust_bundles
+from cloister.render.exporter import exporter
 from cloister.render.gate import gate
 from cloister.render.identity import service_accounts
 from cloister.render.meta import Object, sealed
@@ -44,6 +45,7 @@ RENDERERS: tuple[Renderer, ...] = (
     injection_rules,
     disruption_budgets,
     stores,
+    exporter,
     inference,
     training,
 )

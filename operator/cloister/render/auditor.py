@@ -20,7 +20,7 @@ TRAINING_SHIPPING_SECONDS = 570
 
 def auditor_configs(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iterator[Object]:
     """One ConfigMap a component."""
-    for component in components(deployment):
+    for component in filter(lambda one: one.audited, components(deployment)):
         config = child(
             deployment,
             "v1",
@@ -80,7 +80,7 @@ def _journal(deployment: LLMDeployment, component: Component) -> sidecar.Journal
     # The auditor of the logs themselves puts its segments straight into the store behind it.
     socket = sidecar.STORE_SOCKET if component is Component.INTERACTION_LOGS else sidecar.JOURNAL_SOCKET
     return sidecar.Journal(
-        recipients=audit.recipients,
+        recipients=audit.sealed_for(),
         content=audit.content.value,
         upstream=f"unix:{socket}",
         path=bucket_path(Component.INTERACTION_LOGS, f"{own.namespace}/{own.service_account}/"),

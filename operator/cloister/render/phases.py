@@ -4,7 +4,7 @@ from enum import IntEnum
 
 from cloister import names
 from cloister.render.meta import Object
-from cloister.zones import Zone
+from cloister.zones import STORES
 
 
 class Phase(IntEnum):
@@ -43,7 +43,7 @@ def phase(obj: Object) -> Phase:
         case "Certificate":
             return Phase.IDENTITY if obj["spec"].get("isCA") else Phase.STORAGE
         case "StatefulSet":
-            return Phase.STORES if metadata["labels"][names.LABEL_ZONE] == Zone.STORAGE else Phase.COMPUTE
+            return Phase.STORES if metadata["name"] in STORES else Phase.COMPUTE
         case "Job" if is_canary(obj):
             return Phase.PROOF
         case _:

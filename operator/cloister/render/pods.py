@@ -36,7 +36,7 @@ def pod_template(
     volumes: Sequence[Object] = (),
     **spec: Any,
 ) -> Object:
-    """A pod template: gate, then ``before`` (which may use the gate), then auditor, then the workload."""
+    """A pod template: gate, then ``before`` (which may use the gate), then auditor if it has one, then the workload."""
     return {
         "metadata": {
             "labels": names.owner_labels(deployment.name, deployment.uid)
@@ -61,7 +61,7 @@ def pod_template(
             "initContainers": [
                 _gate(deployment, component, settings),
                 *before,
-                _auditor(deployment, component, settings),
+                *([_auditor(deployment, component, settings)] if component.audited else ()),
             ],
             "containers": [workload],
             "volumes": [*_shared_volumes(deployment, component), *volumes],
@@ -115,7 +115,7 @@ def probe(port: int, path: str, **timing: int) -> Object:
 
 
 def _gate(deployment: LLMDeployment, component: Component, settings: Settings) -> Object:
-    sockets = [sidecar.ADMIN_SOCKET, sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET]
+    sockets = _gate_sockets(component)
     if component is Component.INFERENCE and deployment.spec.inference.model:
         sockets.append(sidecar.FETCH_SOCKET)
     return {
@@ -187,18 +187,25 @@ def _auditor(deployment: LLMDeployment, component: Component, settings: Settings
 def _shared_volumes(deployment: LLMDeployment, component: Component) -> list[Object]:
     lists = [{"name": "revocations", "configMap": {"name": names.REVOCATIONS}}]
     rules = [{"name": "injection-rules", "configMap": {"name": names.INJECTION_RULES}}]
-    sockets = [sidecar.ADMIN_SOCKET, sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET]
+    auditors = [{"name": "auditor-config", "configMap": {"name": names.auditor_config(component)}}]
     return [
         {"name": "gate-config", "configMap": {"name": names.gate_config(component)}},
-        {"name": "auditor-config", "configMap": {"name": names.auditor_config(component)}},
+        *(auditors if component.audited else ()),
         # Readable by the gate's own group through fsGroup; no other container mounts it.
         {"name": "leaf", "secret": {"secretName": names.leaf(component), "defaultMode": 0o440}},
         {"name": "trust", "configMap": {"name": names.TRUST_BUNDLE}},
         *(lists if reads_revocations(deployment, component) else ()),
         *(rules if reads_injection_rules(deployment, component) else ()),
         *([scratch("masked", MASKED_SIZE)] if component.is_store else ()),
-        *({"name": socket_volume(socket), "emptyDir": dict(_MEMORY)} for socket in sockets),
+        *({"name": socket_volume(socket), "emptyDir": dict(_MEMORY)} for socket in _gate_sockets(component)),
     ]
+
+
+def _gate_sockets(component: Component) -> list[str]:
+    """Sockets that every gate of a component has."""
+    if not component.audited:
+        return [sidecar.ADMIN_SOCKET, sidecar.EXPORT_SOCKET]
+    return [sidecar.ADMIN_SOCKET, sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET]
 
 
 def _config_digest(deployment: LLMDeployment, component: Component, facts: Facts) -> str:
@@ -208,4 +215,5 @@ def _config_digest(deployment: LLMDeployment, component: Component, facts: Facts
     list of revocations and the rules for prompt injection.
     """
     bootstrap = gate_files(deployment, component, facts)["envoy.json"]
-    return digest([bootstrap, auditor_settings(deployment, component).model_dump(mode="json")])
+    audited = [auditor_settings(deployment, component).model_dump(mode="json")] if component.audited else []
+    return digest([bootstrap, *audited])

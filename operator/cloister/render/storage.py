@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from cloister import names, sidecar
 from cloister.facts import Facts, Settings
+from cloister.flows import components
 from cloister.keyring import SERVED
 from cloister.render import backend
 from cloister.render.meta import Object, child, retains_storage
@@ -74,7 +75,7 @@ def volumes(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iter
 
 def services(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iterator[Object]:
     """A cluster-internal address for each component that receives flows. It leads to the gate, never behind it."""
-    for component in (Component.INFERENCE, *STORES):
+    for component in filter(lambda one: one.receives, components(deployment)):
         service = child(deployment, "v1", "Service", str(component), zone=component.zone, component=component)
         yield service | {
             "spec": {

@@ -9,6 +9,7 @@ from cloister.spec.deployment import (
     LLMDeployment,
     Spec,
 )
+from cloister.spec.export import Export
 from cloister.spec.fields import (
     DeletionPolicy,
     MaskKind,
@@ -37,6 +38,7 @@ __all__ = [
     "Client",
     "ControlException",
     "DeletionPolicy",
+    "Export",
     "Identity",
     "Inference",
     "LLMDeployment",

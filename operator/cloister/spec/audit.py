@@ -1,69 +1,50 @@
 """`spec.audit`: what is recorded, and for whom."""
 
-import re
+from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field
 
-from cloister.spec.fields import Content, HttpsUrl, Model, cel, rules
+from cloister.spec.export import ONE_HOLDER, Export
+from cloister.spec.fields import Content, Model, cel, rules
+from cloister.spec.recipient import Recipient
 
-RECIPIENT_PATTERN = (
-    "^cloister-pub-("
-    "mlkem768x25519:[A-Za-z0-9_-]{1000}[A-Za-z0-9_-]{621}[AQgw]"  # Go's regular expressions repeat 1000 times at most
-    "|x25519:[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]"
-    ")$"
-)
-"""Public keys as `cloister keys generate` prints them: 1216 bytes (X-Wing's order: ML-KEM-768, then X25519) or 32,
-base64url without padding (RFC 4648, section 5). What the last character may be follows from the length."""
-MAX_RECIPIENT_LENGTH = 1650
-POST_QUANTUM_PREFIX = "cloister-pub-mlkem768x25519:"
-
-HOW_TO_MAKE_KEYS = (
-    "make a pair of keys by `cloister keys generate`, and list the public one, which begins with cloister-pub-"
-)
-
-
-def _recipient(text: str) -> str:
-    if not re.fullmatch(RECIPIENT_PATTERN, text) or text.endswith("\n"):
-        raise PydanticCustomError("recipient", "is no public key for the journal: {how}", {"how": HOW_TO_MAKE_KEYS})
-    return text
-
-
-Recipient = Annotated[
-    str,
-    AfterValidator(_recipient),
-    Field(
-        min_length=1,
-        max_length=MAX_RECIPIENT_LENGTH,
-        json_schema_extra={
-            "pattern": RECIPIENT_PATTERN,
-            **rules(cel("self.startsWith('cloister-pub-')", f"no public key for the journal: {HOW_TO_MAKE_KEYS}")),
-        },
-    ),
-]
-"""A public key to which the journal is sealed (RFC 9180)."""
-
-
-class Export(Model):
-    """Where audit events go besides the store."""
-
-    otlp: HttpsUrl | None = Field(None, description="OTLP endpoint.")
+MAX_RECIPIENTS = 16
+"""Of one journal (cloister.sealing.recipients)."""
+_ONE_PLACE_LESS = f"a journal is sealed for {MAX_RECIPIENTS} keys at most, and with an export its key is one of them"
 
 
 class Audit(Model):
     """What is recorded, and for whom. A journal that nobody can open is no record, so its readers are required."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel("!has(self.export) || !(self.export.publicKey in self.recipients)", f"export.publicKey {ONE_HOLDER}"),
+            cel(f"!has(self.export) || size(self.recipients) < {MAX_RECIPIENTS}", f"recipients: {_ONE_PLACE_LESS}"),
+        )
+    )
 
     content: Content = Field(
         Content.REDACTED,
         description="How much of prompts and replies is kept. None: sizes and verdicts only. Hash: a keyed digest."
         " Redacted: the text, with sensitive values masked. Full: all of it.",
     )
-    recipients: Annotated[tuple[Recipient, ...], Field(min_length=1, max_length=16)] = Field(
+    recipients: Annotated[tuple[Recipient, ...], Field(min_length=1, max_length=MAX_RECIPIENTS)] = Field(
         description="Public keys of those who may open the journal, as `cloister keys generate` prints them. Nobody"
         " else can, not even the pods that write it.",
     )
     on_failure: Annotated[str, Field(pattern="^Block$", max_length=5)] = Field(
         "Block", description="No record, no answer: there is nothing else to choose."
     )
-    export: Export | None = Field(None, description="Where events go besides the store.")
+    export: Export | None = Field(None, description="What is told besides being kept, and to whom.")
+
+    def sealed_for(self) -> tuple[str, ...]:
+        """Every key that opens the journal: its recipients', and the exporter's."""
+        return (*self.recipients, *((self.export.public_key,) if self.export else ()))
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Field and message of each: the rules of CEL, for a resource that was stored before they were."""
+        if self.export and len(self.recipients) >= MAX_RECIPIENTS:
+            yield "spec.audit.recipients", _ONE_PLACE_LESS
+        if self.export:
+            yield from self.export.problems("spec.audit.export", self.recipients)

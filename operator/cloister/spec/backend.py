@@ -16,9 +16,9 @@ WIDEST = {4: 8, 6: 19}
 """IP version -> the shortest prefix that still names somebody's network. Registries hand out none larger."""
 _NOWHERE = map(ipaddress.ip_network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "ff00::/8"))
 _FORBIDDEN = (*_NOWHERE, *METADATA)
-_OPEN_PORT = f"^https://[^:/]+(:{HTTPS_PORT})?(/.*)?$"
-_ANOTHER_PORT = (
-    f"has a port other than {HTTPS_PORT}, and no other is open: leave it out, and let the store answer at {HTTPS_PORT}"
+OPEN_PORT = f"^https://[^:/]+(:{HTTPS_PORT})?(/.*)?$"
+ANOTHER_PORT = (
+    f"has a port other than {HTTPS_PORT}, and no other is open: leave it out, and let it answer at {HTTPS_PORT}"
 )
 
 Address = Annotated[
@@ -63,7 +63,7 @@ class Backend(Model):
             ),
             cel("has(self.account) == (self.type == 'Azure')", "account is for type Azure, which needs it"),
             cel("!has(self.region) || self.type == 'S3'", "region is for type S3"),
-            cel(f"!has(self.endpoint) || self.endpoint.matches('{_OPEN_PORT}')", f"endpoint {_ANOTHER_PORT}"),
+            cel(f"!has(self.endpoint) || self.endpoint.matches('{OPEN_PORT}')", f"endpoint {ANOTHER_PORT}"),
         )
     )
 
@@ -88,14 +88,15 @@ class Backend(Model):
             yield f"{field}.account", f"type {self.type} {wanted}"
         if self.region and self.type is not Provider.S3:
             yield f"{field}.region", f"type {self.type} has none: {self.region!r} is for type S3"
-        if self.endpoint and not re.match(_OPEN_PORT, self.endpoint):
-            yield f"{field}.endpoint", f"{self.endpoint!r} {_ANOTHER_PORT}"
+        if self.endpoint and not re.match(OPEN_PORT, self.endpoint):
+            yield f"{field}.endpoint", f"{self.endpoint!r} {ANOTHER_PORT}"
         for index, address in enumerate(self.addresses):
-            if why := _refusal(address):
+            if why := refusal(address, "object store"):
                 yield f"{field}.addresses[{index}]", f"{address!r} {why}"
 
 
-def _refusal(address: str) -> str | None:
+def refusal(address: str, whose: str) -> str | None:
+    """Why nobody's ``whose`` can be at a network; None where it can."""
     try:
         network = ipaddress.ip_network(address)
     except ValueError as error:
@@ -103,8 +104,8 @@ def _refusal(address: str) -> str | None:
     meant = unwrapped(network)
     widest = WIDEST[meant.version] + network.max_prefixlen - meant.max_prefixlen
     if network.prefixlen < widest:
-        return f"is more than anybody's network: name those of the object store, /{widest} at most"
+        return f"is more than anybody's network: name those of the {whose}, /{widest} at most"
     for other in _FORBIDDEN:
         if meant.version == other.version and meant.overlaps(other):
-            return f"has addresses of {other}, where no object store is: name those of the object store"
+            return f"has addresses of {other}, where no {whose} is: name those of the {whose}"
     return None

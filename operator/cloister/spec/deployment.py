@@ -138,6 +138,7 @@ class Spec(Model):
                     f"{image!r} is not pinned: end it in @sha256:<digest>, or add an exception for ZT-04",
                 )
         yield from self.storage.problems()
+        yield from self.audit.problems()
         users = self.identity.users
         if users and not users.mfa.required and not self.excused("ZT-06"):
             yield "spec.identity.users.mfa.required", "false needs an exception for ZT-06"

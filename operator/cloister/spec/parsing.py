@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cloister.spec.audit import HOW_TO_MAKE_KEYS
 from cloister.spec.deployment import LLMDeployment
 from cloister.spec.document import Document, short
 from cloister.spec.problems import DisagreementError, Problem
+from cloister.spec.recipient import HOW_TO_MAKE_KEYS
 from cloister.spec.unenforced import unenforced
 
 

@@ -67,6 +67,14 @@ class ControlStatus(Model):
     condition: Short = Field(description="The condition that reports it.")
 
 
+class AlertStatus(Model):
+    """Serious alerts of one kind, as the exporter has counted them."""
+
+    component: Short = Field(description="Where they were raised.")
+    code: Short = Field(description="Their code, or other.")
+    count: int = Field(description="How many there have been.")
+
+
 class DriftStatus(Model):
     """The last drift that was repaired."""
 
@@ -154,4 +162,7 @@ class Status(Model):
     controls: Annotated[tuple[ControlStatus, ...], Field(max_length=64)] = Field((), description="Every control.")
     keyrings: Annotated[tuple[KeyringStatus, ...], Field(max_length=3)] = Field((), description="The stores' keys.")
     isolation: IsolationStatus | None = Field(None, description="The live proof of isolation.")
+    alerts: Annotated[tuple[AlertStatus, ...], Field(max_length=128)] = Field(
+        (), description="Serious alerts, where spec.audit.export is given."
+    )
     last_drift: DriftStatus | None = Field(None, description="The last drift that was repaired.")

@@ -35,6 +35,7 @@ EGRESS_SOCKETS = {
     "fetch": sidecar.FETCH_SOCKET,
     "learn": sidecar.STORES_SOCKET,
     "checkpoint": sidecar.STORES_SOCKET,
+    "collect": sidecar.EXPORT_SOCKET,
 }
 """Rule of the flow table -> the socket on which the gate takes what goes out under it."""
 

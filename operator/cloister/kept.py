@@ -1,4 +1,4 @@
-"""A file on the journal's volume with what is to be known after a restart."""
+"""A file with what is to be known after a restart."""
 
 import os
 import threading
@@ -9,8 +9,8 @@ from typing import BinaryIO
 class KeptFile:
     """Replaced as a whole, so that a crash leaves the old content or the new one; nobody but its owner reads it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, mode: int = 0o600) -> None:
+        self.path, self._mode = path, mode
         self._replacing = threading.Lock()
         """The last content is written when the program ends, while the one before may still be under way."""
 
@@ -22,13 +22,13 @@ class KeptFile:
         """Durable on return; OSError. It takes a while, and may run in a thread."""
         with self._replacing:
             fresh = self.path.with_suffix(".new")
-            with private(fresh) as file:
+            with private(fresh, self._mode) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self.path)
 
 
-def private(path: Path) -> BinaryIO:
-    """Opens a file for writing that its owner alone may read."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb")
+def private(path: Path, mode: int = 0o600) -> BinaryIO:
+    """Opens a file for writing that its owner alone may read, or its group too."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, mode), "wb")

@@ -1,0 +1,1 @@
+"""The exporter: reads what is journalled, and tells declared systems of it (docs/adr/0028)."""

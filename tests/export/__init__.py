@@ -1,0 +1,1 @@
+"""The exporter as it is rendered, and sinks that it tells."""
