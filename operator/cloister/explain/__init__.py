@@ -34,6 +34,8 @@ DECLARATIONS: Mapping[str, str] = {
     "write": "spec.storage.{store}.writers, for what this machine writes",
     "resolve": "spec.storage.{store}.backend, for the names of its object store",
     "keep": "spec.storage.{store}.backend.addresses, for what it keeps there",
+    "collect": "spec.audit.export, for what it tells of the journal",
+    "export": "spec.audit.export, with the addresses of otlp or webhook",
     "scrape": "spec.metrics.scrapers, for the counts of the auditor",
     "scrape-gate": "spec.metrics.scrapers, for the counts of the gate",
 }
