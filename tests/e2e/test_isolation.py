@@ -6,14 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from cloister import names
 from cloister.zones import GATE_PORT, Component
 from tests.cluster.kubectl import Kubectl
-from tests.cluster.node.pods import Pods
 from tests.cluster.processes import wait_until
 from tests.e2e.conftest import timed
 from tests.e2e.life import NAME, Life
@@ -136,31 +135,40 @@ def test_a_missing_policy_is_found_while_nobody_repairs_it(life: Life) -> None:
     assert (code, checks[missing]["outcome"]) == (0, "holds")
 
 
+@contextmanager
+def unwritable(life: Life, namespace: str, pod: str, volume: str) -> Iterator[None]:
+    """Nothing that the kubelet would bring into a pod's ConfigMap volume gets there meanwhile."""
+    uid = life.kubectl.get("pod", pod, "-n", namespace)["metadata"]["uid"]
+    folder = str(life.node.volume(uid, volume))
+    life.node.machine.run("mount", "--bind", folder, folder)
+    try:
+        life.node.machine.run("mount", "-o", "remount,bind,ro", folder)
+        yield
+    finally:
+        life.node.machine.run("umount", folder)
+
+
 def test_a_gate_that_asks_nobody_for_a_certificate_is_found(life: Life) -> None:
-    """Its configuration was spoilt while no operator ran. The next one mends it at once, but the kubelet brings that
-    to the gate only when it looks at the pod again: until then the gate is what the canaries find."""
+    """Its configuration was spoilt while no operator ran. The next one mends it at once, and the kubelet would bring
+    that to the gate within seconds: here it can't until the canaries have been there."""
     namespace, pod, config = f"{NAME}-storage", "checkpoints-0", names.gate_config(Component.CHECKPOINTS)
     address = life.kubectl.get("pod", pod, "-n", namespace)["status"]["podIP"]
 
     def asks() -> str:
         return life.node.machine.run(sys.executable, "-c", ASKS_NOBODY, address, str(GATE_PORT))
 
-    def look() -> None:
-        """Have the kubelet look at the pod now, as it does when a container ends."""
-        Pods(life.node.machine).kill(namespace, pod, "keeper")
-
-    with without_operator(life) as thief:
-        files = thief.get("configmap", config, "-n", namespace)["data"]
-        listeners = json.loads(files["listeners.json"])
-        assert list(unverified(listeners))
-        spoilt = json.dumps({"data": {"listeners.json": json.dumps(listeners)}})
-        thief("patch", "configmap", config, "-n", namespace, "--type=merge", "-p", spoilt)
-        look()
-        assert wait_until(lambda: asks() == "asks nobody\n", 120), asks()
-    code, checks = verify(life)
+    with ExitStack() as stack:
+        with without_operator(life) as thief:
+            files = thief.get("configmap", config, "-n", namespace)["data"]
+            listeners = json.loads(files["listeners.json"])
+            assert list(unverified(listeners))
+            spoilt = json.dumps({"data": {"listeners.json": json.dumps(listeners)}})
+            thief("patch", "configmap", config, "-n", namespace, "--type=merge", "-p", spoilt)
+            assert wait_until(lambda: asks() == "asks nobody\n", 120), asks()
+            stack.enter_context(unwritable(life, namespace, pod, "gate-config"))
+        code, checks = verify(life)
     assert code == 1
     said = checks["training -> gate of checkpoints"]["detail"]
     assert said == "training -> gate of checkpoints:8443: answered without a certificate, must be refused"
     assert checks["training -> gate of training-data"]["outcome"] == "holds"
-    look()
     assert wait_until(lambda: "CERTIFICATE_REQUIRED" in asks(), 120), asks()

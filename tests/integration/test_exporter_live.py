@@ -5,14 +5,14 @@ import hashlib
 import hmac
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from cloister import sidecar
+from cloister.jobs.unixhttp import UnixConnection
 from cloister.journal import JournalWriter, encode, object_name, sealed_segments, timestamp
 from cloister.sealing import Kind, generate, parse_public
 from cloister.zones import Component
@@ -81,9 +81,11 @@ class Writer:
         key = f"support-bot-inference/inference/{object_name(path)}"
         self._client.put_object(Bucket=LOGS, Key=key, Body=path.read_bytes() if body is None else body)
 
-    def ship(self, *records: dict[str, Any]) -> None:
-        """Write and put."""
-        self.put(self.write(*records))
+    def ship(self, *records: dict[str, Any]) -> str:
+        """Write and put; which segment that is, `<stream>/<number>.cja`."""
+        path = self.write(*records)
+        self.put(path)
+        return object_name(path)
 
 
 def alert(code: str = "behaviour.end", severity: str = "critical", **more: Any) -> dict[str, Any]:
@@ -162,7 +164,9 @@ def test_alerts_and_refusals_are_told_and_no_word_of_what_was_said(
 
     assert exporter.tell().totals == {"inference": {"behaviour.end": 1}}
     assert exporter.ready()
-    assert 'cloister_exporter_records_total{sink="webhook",type="alert"} 1.0' in exporter.metrics()
+    metrics = exporter.metrics()
+    assert 'cloister_exporter_records_total{sink="webhook",type="alert"} 1.0' in metrics
+    assert_told(used("cloister_exporter_"), metrics)
 
 
 def test_what_a_sink_was_not_told_it_is_told_later_and_nothing_is_lost_by_a_kill(
@@ -176,8 +180,8 @@ def test_what_a_sink_was_not_told_it_is_told_later_and_nothing_is_lost_by_a_kill
     assert collector.refused == [503, 302, 401]
 
     collector.answers = [(500, {})] * 100
-    writer.ship(alert(exchange="e-2"))
-    until(lambda: len(collector.refused) >= 4 and len(hooked(hook)) == 2, "an attempt that fails")
+    second = writer.ship(alert(exchange="e-2"))
+    until(lambda: len(collector.refused) >= 4 and exporter.knows("webhook", second), "an attempt that fails")
     exporter.end(9)
     writer.ship(alert(exchange="e-3"))
     collector.answers = []
@@ -276,5 +280,23 @@ def test_its_gate_lets_it_read_the_logs_and_nothing_else(chain: Chain) -> None:
     for refused in forbidden:
         with pytest.raises(Exception, match=r"403|Forbidden|AccessDenied|SSL|Connection"):
             refused()
-    with suppress(ClientError):
-        assert logs_of.head_bucket(Bucket=LOGS)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/interaction-logs?list-type=2&prefix=support-bot-inference%2F", 200),
+        ("GET", "/interaction-logs/support-bot-inference/inference/none", 404),
+        ("PUT", "/interaction-logs/support-bot-storage/exporter/0.cja", 403),
+        ("POST", "/interaction-logs?delete", 403),
+        ("DELETE", "/interaction-logs/support-bot-inference/inference/0.cja", 403),
+        ("GET", "/checkpoints?list-type=2", 403),
+        ("GET", "/training-data/corpora/a", 403),
+    ],
+)
+def test_its_own_gate_takes_no_other_question_from_it(chain: Chain, method: str, path: str, status: int) -> None:
+    """By the socket that it asks at, before any store sees it."""
+    connection = UnixConnection(chain.mounted[Component.EXPORTER].path(sidecar.EXPORT_SOCKET), "store")
+    with closing(connection):
+        connection.request(method, path)
+        assert connection.getresponse().status == status

@@ -1,30 +1,17 @@
-"""The names in alert rules and dashboard are those that a real gate and a real auditor tell (ZT-16, ZT-31)."""
+"""The names in alert rules and dashboard are those that a real gate and a real auditor tell (ZT-16, ZT-31). The
+exporter's are in test_exporter_live.py."""
 
-import re
 import ssl
 from contextlib import suppress
 
-from cloister.monitoring import dashboard
-from cloister.monitoring.rules import ALERTS
 from tests.auditor.running import running
 from tests.gate.model import FRONTEND, OTHER_CA, gate
 from tests.gate.running import Gate
+from tests.monitored import assert_told, told, used
 
 __all__ = ["gate"]  # pytest finds fixtures by name
 
 OPERATOR = {"cloister_drift_repaired_total"}
-
-
-def used(prefix: str) -> set[str]:
-    """Names of metrics with this prefix that are asked for."""
-    texts = [alert.expression for alert in ALERTS]
-    texts += [target["expr"] for panel in dashboard()["panels"] for target in panel["targets"]]
-    return {name for text in texts for name in re.findall(rf"\b{prefix}\w+", re.sub(r"{[^}]*}", "", text))}
-
-
-def told(text: str) -> set[str]:
-    """Names of samples and of families, also of those without a sample yet."""
-    return {re.split(r"[{ ]", line.removeprefix("# TYPE "))[0] for line in text.splitlines() if line}
 
 
 def test_a_gate_tells_them_and_counts_who_was_refused(gate: Gate) -> None:
@@ -50,8 +37,5 @@ def test_an_auditor_tells_them() -> None:
         auditor.start()
         assert auditor.ask().status == 200
         text = auditor._get("/metrics", "metrics_port").body.decode()
-    families = told(text)
-    for name in used("cloister_") - OPERATOR:
-        # A counter without a sample shows its family alone.
-        assert name in families or name.removesuffix("_bucket") in families, name
+    assert_told(used("cloister_") - used("cloister_exporter_") - OPERATOR, text)
     assert 'cloister_auditor_answer_seconds_bucket{api="chat",le="+Inf"} 1.0' in text

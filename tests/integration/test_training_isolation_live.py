@@ -57,6 +57,7 @@ def running() -> Iterator[Inhabited]:
         found = Inhabited(made, "training", SOCKETS, FORGED)
         pem = store.chain + store.key + OUR_CA.pem
         found.work(forged_store.__file__, STORE_ADDRESS, str(GATE_PORT), pem, "/tmp/seen.jsonl", name="store")
+        found.wait("store", sidecar.S3_PORT, INSIDE)
         yield found
 
 

@@ -119,6 +119,10 @@ class Node(ControlPlane):
         if not wait_until(lambda: self._answers("/readyz") and self._ready() and connecting(), timeout):
             raise NodeError(self.kubectl("describe", "node", NODE)[-3000:])
 
+    def volume(self, pod: str, name: str) -> Path:
+        """The folder, inside the machine, into which the kubelet writes a ConfigMap for a pod with this UID."""
+        return self._layout.directory / "kubelet/pods" / pod / "volumes/kubernetes.io~configmap" / name
+
     def load_images(self, names: Sequence[str]) -> dict[str, str]:
         """Make images known to the node; the reference by digest of each."""
         return images.load(self.machine, names)
