@@ -8,10 +8,28 @@ from typing import Any
 
 import psutil
 
-from cloister.zones import GATE_HEALTH_PORT, HEALTH_PORT
+from cloister.facts import Facts
+from cloister.render.auditor import auditor_settings
+from cloister.render.gate import gate_files
+from cloister.render.meta import compact
+from cloister.spec import LLMDeployment
+from cloister.zones import GATE_HEALTH_PORT, HEALTH_PORT, Component
 from tests.gate import intruder
+from tests.gate.model import OUR_CA
 from tests.gate.pod import Object, Pod
 from tests.gate.running import until
+
+
+def mounted(deployment: LLMDeployment, component: Component, facts: Facts, identity: str) -> dict[str, dict[str, str]]:
+    """What a pod of a component finds in its volumes: volume -> file -> text. The certificate is for ``identity``."""
+    leaf = OUR_CA.issue(identity)
+    config = auditor_settings(deployment, component).model_dump(mode="json", exclude_none=True)
+    return {
+        "gate-config": {name: compact(content) for name, content in gate_files(deployment, component, facts).items()},
+        "auditor-config": {"auditor.json": json.dumps(config)},
+        "leaf": {"tls.crt": leaf.chain, "tls.key": leaf.key},
+        "trust": {"ca.crt": OUR_CA.pem},
+    }
 
 
 class Inhabited:

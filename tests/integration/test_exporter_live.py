@@ -20,6 +20,7 @@ from tests.export.running import Exporter
 from tests.export.sink import Sink, serving
 from tests.gate.identities import Authority
 from tests.gate.specs import deployment, example
+from tests.monitored import assert_told, used
 from tests.store.chain import KEY, Chain, of, running_chain, spiffe
 from tests.store.running import until as soon
 
@@ -296,7 +297,7 @@ def test_its_gate_lets_it_read_the_logs_and_nothing_else(chain: Chain) -> None:
 )
 def test_its_own_gate_takes_no_other_question_from_it(chain: Chain, method: str, path: str, status: int) -> None:
     """By the socket that it asks at, before any store sees it."""
-    connection = UnixConnection(chain.mounted[Component.EXPORTER].path(sidecar.EXPORT_SOCKET), "store")
+    connection = UnixConnection(chain.mounted[Component.EXPORTER].path(sidecar.EXPORT_SOCKET), "store", timeout=30)
     with closing(connection):
         connection.request(method, path)
         assert connection.getresponse().status == status

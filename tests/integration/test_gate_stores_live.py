@@ -216,7 +216,9 @@ class TestStores:
 class TestEgress:
     """What leaves a pod, over its gate's unix sockets and the store's gate."""
 
-    @pytest.mark.parametrize("component", [one for one in Component if one.audited and one is not Component.INTERACTION_LOGS])
+    @pytest.mark.parametrize(
+        "component", [one for one in Component if one.audited and one is not Component.INTERACTION_LOGS]
+    )
     def test_segments_arrive(self, net: Net, component: Component) -> None:
         path = f"/interaction-logs/{names.namespace('support-bot', component.zone)}/{component}/0001.seg"
         reply = net[component].over(sidecar.JOURNAL_SOCKET, "PUT", path, {"If-None-Match": '"x"'}, b"sealed")

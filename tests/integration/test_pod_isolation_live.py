@@ -9,14 +9,11 @@ import pytest
 
 from cloister import sidecar
 from cloister.facts import Facts, Settings
-from cloister.render.auditor import auditor_settings
-from cloister.render.gate import gate_files
-from cloister.render.meta import compact
 from cloister.render.workloads import inference
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT, Component
 from tests.auditor.running import prompt
 from tests.gate import forger
-from tests.gate.inhabited import Inhabited, asked
+from tests.gate.inhabited import Inhabited, asked, mounted
 from tests.gate.model import CHAT, FRONTEND, NIGHTLY, OUR_CA, OWN, PROVIDER, model
 from tests.gate.pod import pod, unable
 from tests.gate.specs import deployment
@@ -41,17 +38,8 @@ def running() -> Iterator[Inhabited]:
     spec["inference"]["scratch"]["path"] = "/var/lib/scratch"
     parsed, facts = deployment(spec), Facts(jwks=PROVIDER.jwks())
     (template,) = [one["spec"]["template"] for one in inference(parsed, facts, Settings())]
-    leaf = OUR_CA.issue(OWN)
-    config = auditor_settings(parsed, Component.INFERENCE).model_dump(mode="json", exclude_none=True)
-    files = {
-        "gate-config": {
-            name: compact(content) for name, content in gate_files(parsed, Component.INFERENCE, facts).items()
-        },
-        "auditor-config": {"auditor.json": json.dumps(config)},
-        "leaf": {"tls.crt": leaf.chain, "tls.key": leaf.key},
-        "trust": {"ca.crt": OUR_CA.pem},
-        "revocations": {"revocations.json": sidecar.Revocations().model_dump_json()},
-    }
+    files = mounted(parsed, Component.INFERENCE, facts, OWN)
+    files["revocations"] = {"revocations.json": sidecar.Revocations().model_dump_json()}
     with pod(template, files) as made:
         found = Inhabited(made, "server", SOCKETS, FORGED)
         found.work(forger.__file__, str(8000), "/tmp/seen.jsonl", name="server")

@@ -9,13 +9,10 @@ import pytest
 
 from cloister import sidecar
 from cloister.facts import Facts, Settings
-from cloister.render.auditor import auditor_settings
-from cloister.render.gate import gate_files
-from cloister.render.meta import compact
 from cloister.render.workloads import training
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT, Component
 from tests.gate import forged_store
-from tests.gate.inhabited import Inhabited, asked, user
+from tests.gate.inhabited import Inhabited, asked, mounted, user
 from tests.gate.model import FRONTEND, OUR_CA, spiffe
 from tests.gate.pod import pod, unable
 from tests.gate.specs import every_kind
@@ -43,17 +40,8 @@ def running() -> Iterator[Inhabited]:
         cluster_ips=dict.fromkeys(Component, ELSEWHERE) | {Component.TRAINING_DATA: STORE_ADDRESS},
     )
     (job,) = training(deployment, facts, Settings())
-    leaf, store = OUR_CA.issue(OWN), OUR_CA.issue(STORE)
-    config = auditor_settings(deployment, Component.TRAINING).model_dump(mode="json", exclude_none=True)
-    files = {
-        "gate-config": {
-            name: compact(content) for name, content in gate_files(deployment, Component.TRAINING, facts).items()
-        },
-        "auditor-config": {"auditor.json": json.dumps(config)},
-        "leaf": {"tls.crt": leaf.chain, "tls.key": leaf.key},
-        "trust": {"ca.crt": OUR_CA.pem},
-    }
-    with pod(job["spec"]["template"], files) as made:
+    store = OUR_CA.issue(STORE)
+    with pod(job["spec"]["template"], mounted(deployment, Component.TRAINING, facts, OWN)) as made:
         found = Inhabited(made, "training", SOCKETS, FORGED)
         pem = store.chain + store.key + OUR_CA.pem
         found.work(forged_store.__file__, STORE_ADDRESS, str(GATE_PORT), pem, "/tmp/seen.jsonl", name="store")

@@ -11,7 +11,20 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "operator" / "cloister"
 
-EFFECTFUL = {"auditor", "cli", "controller", "detection", "jobs", "journal", "kept", "reference", "sealing", "weights"}
+EFFECTFUL = {
+    "auditor",
+    "cli",
+    "controller",
+    "detection",
+    "jobs",
+    "journal",
+    "kept",
+    "logs",
+    "reference",
+    "sealing",
+    "serving",
+    "weights",
+}
 
 # `now()` of any clock, and built-ins that reach outside.
 FORBIDDEN_METHODS = {"now", "today", "utcnow", "getenv", "read_text", "write_text"}

@@ -20,6 +20,7 @@ from cloister.crd import schema
 from cloister.facts import Facts, Settings
 from cloister.names import Key, key
 from cloister.render import render
+from cloister.sealing import Kind, generate
 from cloister.spec import LLMDeployment, parse
 from cloister.zones import STORES, Component
 
@@ -73,6 +74,23 @@ class Scene:
     def find(self, kind: str, name: str) -> Key:
         (found,) = [one for one in self.live if one[0] == kind and one[2] == name]
         return found
+
+
+def test_what_an_exporter_told_stays_as_long_as_one_is_declared() -> None:
+    told = [{"component": "inference", "code": "behaviour.end", "count": 2}]
+    export = {
+        "publicKey": str(generate(Kind.X25519).public),
+        "secretRef": {"name": "export-keys"},
+        "webhook": {"url": "https://hooks.example.com/take", "addresses": ["203.0.113.7"]},
+    }
+    without = Scene()
+    declared = Scene(audit=without.raw["spec"]["audit"] | {"export": export})
+    for scene in (declared, without):
+        scene.raw["status"] = {"alerts": told}
+    assert declared.status()["alerts"] == told
+    assert "alerts" not in without.status()
+    without.deployment, without.rendered = None, []  # what is declared is not known while it can't be read
+    assert without.status()["alerts"] == told
 
 
 def test_a_deployment_is_ready_when_all_is_proved_and_not_before() -> None:

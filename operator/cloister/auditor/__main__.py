@@ -8,21 +8,13 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
-from cloister import sidecar
+from cloister import logs, sidecar
 from cloister.auditor.program import run
 
 
 def main() -> int:
     """0 after an orderly end, 2 with a configuration that can't be used."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-        cache_logger_on_first_use=True,
-    )
+    logs.configure()
     log = structlog.get_logger()
     if len(sys.argv) != 2:
         log.error("usage: python -m cloister.auditor CONFIG")

@@ -1,63 +1,38 @@
 """What the kubelet asks, and what Prometheus reads. Neither port tells anything about anybody."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from cloister import sidecar
+from cloister import serving, sidecar
 from cloister.auditor.behaviour import Watch
 from cloister.auditor.http.upstream import Pool, UpstreamError
 from cloister.auditor.recorder import Recorder
 from cloister.auditor.stats import HELD_SECONDS, SECONDS, Stats
 
-HOST = "0.0.0.0"  # noqa: S104 - the pod's own address; network policies say who reaches it
-
-Unready = Callable[[], str | None]
-"""Why nothing should be asked of this pod; None when it is ready."""
-
 
 async def serve_health(
-    port: int, unready: Unready, pool: Pool | None, upstream: sidecar.Upstream | None
+    port: int, unready: serving.Unready, pool: Pool | None, upstream: sidecar.Upstream | None
 ) -> web.AppRunner:
     """`/healthz`: the loop turns. `/readyz`: requests can be recorded. `/workload`: the server behind is up."""
 
-    async def alive(request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def ready(request: web.Request) -> web.Response:
-        reason = unready()
-        return web.Response(status=503 if reason else 200, text=f"{reason or 'ok'}\n")
-
     async def workload(request: web.Request) -> web.Response:
-        reason = await _asked(pool, upstream) if pool and upstream else None
-        return web.Response(status=503 if reason else 200, text=f"{reason or 'ok'}\n")
+        return serving.said(await _asked(pool, upstream) if pool and upstream else None)
 
-    routes = [web.get("/healthz", alive), web.get("/readyz", ready), web.get("/workload", workload)]
-    return await _serve(port, routes)
+    routes = [
+        web.get("/healthz", serving.alive),
+        web.get("/readyz", serving.ready(unready)),
+        web.get("/workload", workload),
+    ]
+    return await serving.listen(port, routes)
 
 
 async def serve_metrics(port: int, recorder: Recorder, stats: Stats, watch: Watch | None) -> web.AppRunner:
     """`/metrics`, in Prometheus' text format."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(recorder, stats, watch))
-
-    async def metrics(request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    return await _serve(port, [web.get("/metrics", metrics)])
-
-
-async def _serve(port: int, routes: list[web.RouteDef]) -> web.AppRunner:
-    app = web.Application()
-    app.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, HOST, port).start()
-    return runner
+    return await serving.listen(port, [web.get("/metrics", serving.metrics(_Figures(recorder, stats, watch)))])
 
 
 async def _asked(pool: Pool, upstream: sidecar.Upstream) -> str | None:

@@ -90,10 +90,10 @@ def build(view: View) -> Object:
         status |= _kept(view, "isolation")
     elif known := proof.as_status(view.outcome.isolation):
         status["isolation"] = known
-    if view.outcome.alerts is None:
-        status |= _kept(view, "alerts")
-    else:
+    if view.outcome.alerts is not None:
         status["alerts"] = reported.as_status(view.outcome.alerts)
+    elif view.deployment is None or view.deployment.spec.audit.export:
+        status |= _kept(view, "alerts")
     drift = _last_drift(view)
     return status | ({"lastDrift": drift} if drift else {})
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -35,6 +35,10 @@ class Standing(BaseModel):
     previous: Previous | None = None
     verifier: Annotated[str, Field(max_length=1200)] | None = None
 
+    def beyond(self, number: int) -> Self:
+        """How it stands after a segment that tells nothing: the next one is taken at its word for what came before."""
+        return self.model_copy(update={"next": number + 1, "adopted": True, "previous": None})
+
 
 class Place(NamedTuple):
     """Where a segment lies, and so what it must say that it is."""
@@ -54,7 +58,7 @@ def follow(
     file is no longer there.
     """
     report = Report()
-    lost = standing.model_copy(update={"next": place.number + 1, "adopted": True, "previous": None})
+    lost = standing.beyond(place.number)
     try:
         with opened(path) as reader:
             header = reader.header

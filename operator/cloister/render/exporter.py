@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from cloister import names, sidecar
 from cloister.facts import Facts, Settings
 from cloister.flows import bucket_path, components, peer
-from cloister.render.meta import Object, child, retains_storage
-from cloister.render.pods import mount, pod_template, probe, resources, restricted, scratch, socket_mount
-from cloister.render.storage import claim_spec
+from cloister.render.meta import Object
+from cloister.render.pods import mount, pod_template, resources, restricted, scratch, served, socket_mount, watched
+from cloister.render.storage import claim_spec, single
 from cloister.spec import Export, LLMDeployment
 from cloister.zones import HEALTH_PORT, METRICS_PORT, Component
 
@@ -25,40 +25,18 @@ def exporter(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
     component, export = Component.EXPORTER, deployment.spec.audit.export
     if not export:
         return
-    stateful_set = child(
+    template = pod_template(
         deployment,
-        "apps/v1",
-        "StatefulSet",
-        str(component),
-        zone=component.zone,
-        component=component,
-        owned=retains_storage(deployment),
+        component,
+        facts,
+        settings,
+        workload=_exporter(deployment, export, settings),
+        before=[_teller(settings)],
+        volumes=[_secret(export), scratch(_SEGMENTS, "512Mi"), scratch(_TOLD, "1Mi")],
     )
-    yield stateful_set | {
-        "spec": {
-            "replicas": 1,
-            # One that is not ready, since its teller has ended or its Secret is wrong, must not stay as it is.
-            "podManagementPolicy": "Parallel",
-            "serviceName": str(component),
-            "selector": {"matchLabels": names.workload_selector(deployment.name, component)},
-            "template": pod_template(
-                deployment,
-                component,
-                facts,
-                settings,
-                workload=_exporter(deployment, export, settings),
-                before=[_teller(settings)],
-                volumes=[
-                    _secret(export),
-                    scratch(_SEGMENTS, "512Mi"),
-                    scratch(_TOLD, "1Mi"),
-                ],
-            ),
-            "volumeClaimTemplates": [
-                {"metadata": {"name": _STATE}, "spec": claim_spec(STATE_SIZE, deployment.spec.storage.interaction_logs)}
-            ],
-        }
-    }
+    claim = {"metadata": {"name": _STATE}, "spec": claim_spec(STATE_SIZE, deployment.spec.storage.interaction_logs)}
+    # One that is not ready, since its teller has ended or its Secret is wrong, must not stay as it is.
+    yield single(deployment, component, template, claim, podManagementPolicy="Parallel")
 
 
 def exporter_settings(deployment: LLMDeployment, export: Export) -> sidecar.Exporter:
@@ -94,13 +72,8 @@ def _exporter(deployment: LLMDeployment, export: Export, settings: Settings) -> 
         "image": settings.image,
         "command": ["python", "-m", "cloister.jobs.exporter"],
         "args": [config.model_dump_json(exclude_defaults=True)],
-        "ports": [
-            {"name": "health", "containerPort": HEALTH_PORT},
-            {"name": "metrics", "containerPort": METRICS_PORT},
-        ],
-        "startupProbe": probe(HEALTH_PORT, "/healthz", periodSeconds=1, failureThreshold=60),
-        "readinessProbe": probe(HEALTH_PORT, "/readyz", periodSeconds=5),
-        "livenessProbe": probe(HEALTH_PORT, "/healthz", periodSeconds=10, failureThreshold=6),
+        "ports": served(),
+        **watched(),
         "resources": resources("50m", "96Mi", "1Gi"),
         "securityContext": restricted(sidecar.EXPORTER_UID, sidecar.SOCKET_GID),
         "volumeMounts": [

@@ -114,6 +114,23 @@ def probe(port: int, path: str, **timing: int) -> Object:
     return {"httpGet": {"port": port, "path": path}} | timing
 
 
+def served() -> list[Object]:
+    """Ports of a program of ours, by which it says how it is (`cloister.serving`)."""
+    return [
+        {"name": "health", "containerPort": HEALTH_PORT},
+        {"name": "metrics", "containerPort": METRICS_PORT},
+    ]
+
+
+def watched() -> Object:
+    """What the kubelet asks at the first of them."""
+    return {
+        "startupProbe": probe(HEALTH_PORT, "/healthz", periodSeconds=1, failureThreshold=60),
+        "readinessProbe": probe(HEALTH_PORT, "/readyz", periodSeconds=5),
+        "livenessProbe": probe(HEALTH_PORT, "/healthz", periodSeconds=10, failureThreshold=6),
+    }
+
+
 def _gate(deployment: LLMDeployment, component: Component, settings: Settings) -> Object:
     sockets = _gate_sockets(component)
     if component is Component.INFERENCE and deployment.spec.inference.model:
@@ -163,14 +180,9 @@ def _auditor(deployment: LLMDeployment, component: Component, settings: Settings
         "restartPolicy": "Always",
         "command": ["python", "-m", "cloister.auditor"],
         "args": [sidecar.AUDITOR_CONFIG],
-        "ports": [
-            {"name": "health", "containerPort": HEALTH_PORT},
-            {"name": "metrics", "containerPort": METRICS_PORT},
-        ],
+        "ports": served(),
         **(drains if component is Component.INFERENCE else {}),
-        "startupProbe": probe(HEALTH_PORT, "/healthz", periodSeconds=1, failureThreshold=60),
-        "readinessProbe": probe(HEALTH_PORT, "/readyz", periodSeconds=5),
-        "livenessProbe": probe(HEALTH_PORT, "/healthz", periodSeconds=10, failureThreshold=6),
+        **watched(),
         "resources": resources("100m", "128Mi", "512Mi"),
         "securityContext": restricted(sidecar.AUDITOR_UID, sidecar.SOCKET_GID),
         "volumeMounts": [

@@ -90,43 +90,50 @@ def services(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
 def stores(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Iterator[Object]:
     """The stores' workloads. Under Retain these, and nothing else of the storage zone, go with the resource."""
     for component in STORES:
-        stateful_set = child(
+        template = pod_template(
             deployment,
-            "apps/v1",
-            "StatefulSet",
-            str(component),
-            zone=component.zone,
-            component=component,
-            owned=retains_storage(deployment),
+            component,
+            facts,
+            settings,
+            workload=_store(deployment, component, settings),
+            before=[_keeper(deployment, component, settings)],
+            volumes=[
+                _place(deployment, component),
+                {
+                    "name": "keyring",
+                    "secret": {"secretName": keyring_name(deployment, component), "defaultMode": 0o440},
+                },
+                {"name": "run-keys", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+                {"name": socket_volume(sidecar.CONTROL_SOCKET), "emptyDir": {"sizeLimit": "1Mi"}},
+                {"name": socket_volume(sidecar.STORE_SOCKET), "emptyDir": {"sizeLimit": "1Mi"}},
+                scratch("tmp", "1Gi"),
+            ],
+            **(backend.dns() if _backend(deployment, component) else {}),
         )
-        yield stateful_set | {
-            "spec": {
-                "replicas": 1,
-                "serviceName": str(component),
-                "selector": {"matchLabels": names.workload_selector(deployment.name, component)},
-                "template": pod_template(
-                    deployment,
-                    component,
-                    facts,
-                    settings,
-                    workload=_store(deployment, component, settings),
-                    before=[_keeper(deployment, component, settings)],
-                    volumes=[
-                        _place(deployment, component),
-                        {
-                            "name": "keyring",
-                            "secret": {"secretName": keyring_name(deployment, component), "defaultMode": 0o440},
-                        },
-                        {"name": "run-keys", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
-                        {"name": socket_volume(sidecar.CONTROL_SOCKET), "emptyDir": {"sizeLimit": "1Mi"}},
-                        {"name": socket_volume(sidecar.STORE_SOCKET), "emptyDir": {"sizeLimit": "1Mi"}},
-                        scratch("tmp", "1Gi"),
-                    ],
-                    **(backend.dns() if _backend(deployment, component) else {}),
-                ),
-                "volumeClaimTemplates": [journal_claim(deployment)],
-            }
+        yield single(deployment, component, template, journal_claim(deployment))
+
+
+def single(deployment: LLMDeployment, component: Component, template: Object, claim: Object, **spec: str) -> Object:
+    """A StatefulSet with one pod and a claim of its own. Under Retain it goes with the resource; its claim stays."""
+    stateful_set = child(
+        deployment,
+        "apps/v1",
+        "StatefulSet",
+        str(component),
+        zone=component.zone,
+        component=component,
+        owned=retains_storage(deployment),
+    )
+    return stateful_set | {
+        "spec": {
+            "replicas": 1,
+            **spec,
+            "serviceName": str(component),
+            "selector": {"matchLabels": names.workload_selector(deployment.name, component)},
+            "template": template,
+            "volumeClaimTemplates": [claim],
         }
+    }
 
 
 def _backend(deployment: LLMDeployment, component: Component) -> Backend | None:

@@ -7,6 +7,7 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
+from cloister import logs
 from cloister.jobs.exporter.keys import KeysError
 from cloister.jobs.exporter.program import check, run
 from cloister.sidecar import Exporter, ExporterEnding
@@ -14,14 +15,7 @@ from cloister.sidecar import Exporter, ExporterEnding
 
 def main(arguments: list[str]) -> int:
     """0 after an orderly end, 2 with a configuration that can't be used, 3 with a Secret that can't be."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-    )
+    logs.configure()
     log = structlog.get_logger()
     try:
         config = Exporter.model_validate_json(arguments[0])

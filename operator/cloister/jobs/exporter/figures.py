@@ -2,18 +2,14 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-HOST = "0.0.0.0"  # noqa: S104 - the pod's own address; network policies say who reaches it
-
-Unready = Callable[[], str | None]
-"""Why it can't do its work; None when it can."""
+from cloister import serving
 
 
 @dataclass(eq=False)
@@ -70,31 +66,10 @@ class Figures(Collector):
         )
 
 
-async def serve(health_port: int, metrics_port: int, figures: Figures, unready: Unready) -> list[web.AppRunner]:
+async def serve(health_port: int, metrics_port: int, figures: Figures, unready: serving.Unready) -> list[web.AppRunner]:
     """`/healthz`: the loop turns. `/readyz`: the journal can be read. `/metrics`."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(figures)
-
-    async def alive(request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
-
-    async def ready(request: web.Request) -> web.Response:
-        reason = unready()
-        return web.Response(status=503 if reason else 200, text=f"{reason or 'ok'}\n")
-
-    async def metrics(request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
+    health = [web.get("/healthz", serving.alive), web.get("/readyz", serving.ready(unready))]
     return [
-        await _listen(health_port, [web.get("/healthz", alive), web.get("/readyz", ready)]),
-        await _listen(metrics_port, [web.get("/metrics", metrics)]),
+        await serving.listen(health_port, health),
+        await serving.listen(metrics_port, [web.get("/metrics", serving.metrics(figures))]),
     ]
-
-
-async def _listen(port: int, routes: list[web.RouteDef]) -> web.AppRunner:
-    app = web.Application()
-    app.add_routes(routes)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, HOST, port).start()
-    return runner

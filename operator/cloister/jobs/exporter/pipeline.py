@@ -176,8 +176,7 @@ class Pipeline:
         try:
             path = await self._source.store.segment(stream, number)
         except TooLargeError as error:
-            after = before.model_copy(update={"next": number + 1, "adopted": True, "previous": None})
-            findings = [Finding("too-large", "", str(error))]
+            after, findings = before.beyond(number), [Finding("too-large", "", str(error))]
         else:
             keys = self._source.keys.journal()
             place = stream.place(number)

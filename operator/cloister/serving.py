@@ -1,0 +1,53 @@
+"""What the kubelet asks a program of ours, and what Prometheus reads from it."""
+
+from collections.abc import Awaitable, Callable, Iterable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
+
+HOST = "0.0.0.0"  # noqa: S104 - the pod's own address; network policies say who reaches it
+
+Unready = Callable[[], str | None]
+"""Why it can't do its work; None when it can."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def said(reason: str | None) -> web.Response:
+    """200, or 503 with the reason why not."""
+    return web.Response(status=503 if reason else 200, text=f"{reason or 'ok'}\n")
+
+
+async def alive(request: web.Request) -> web.Response:
+    """The loop turns."""
+    return said(None)
+
+
+def ready(unready: Unready) -> Handler:
+    """Whether it can do its work, and why not."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return said(unready())
+
+    return answer
+
+
+def metrics(collector: Collector) -> Handler:
+    """Its figures, in Prometheus' text format; nothing about the process itself."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return answer
+
+
+async def listen(port: int, routes: Iterable[web.RouteDef], host: str | None = HOST) -> web.AppRunner:
+    """Start answering; the caller cleans the runner up. OSError where the port can't be had."""
+    application = web.Application()
+    application.add_routes(routes)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, host, port).start()
+    return runner
