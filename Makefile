@@ -13,6 +13,9 @@ export CLUSTER REGISTRY
 # Tests wait more than they compute. WORKERS=0 runs them in one process, for a debugger.
 WORKERS     ?= 3
 
+# Where an image forbids it, each of the many programs that tests start would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
+
 # An old or missing Python is an error that says so, not a surprise download.
 export UV_PYTHON_DOWNLOADS := never
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,11 @@ class Case:
 
 def example(path: Path) -> dict[str, Any]:
     """A valid resource to start from."""
+    return copy.deepcopy(_read(path))
+
+
+@cache
+def _read(path: Path) -> dict[str, Any]:
     raw: dict[str, Any] = yaml.safe_load(path.read_text())
     return raw
 
@@ -198,6 +204,7 @@ def _misspelt(key: str) -> Iterator[str]:
     yield key.upper()
 
 
+@cache
 def _nested(depth: int) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for _ in range(depth):
