@@ -116,7 +116,7 @@ class Pipeline:
     ) -> None:
         self._name, self._taker, self._wanted, self._source = name, taker, wanted, source
         self._file, self._figures = file, figures
-        self._memory = Memory()
+        self._memory, self._durable = Memory(), b""
         self._limits: dict[str, Limit] = {}
         self._crowded: set[str] = set()
 
@@ -233,8 +233,12 @@ class Pipeline:
         return begins, lost
 
     def _keep(self) -> None:
-        self._file.replace(self._memory.model_dump_json().encode())
-        self._taker.kept(self._memory)
+        """Most looks change nothing."""
+        content = self._memory.model_dump_json().encode()
+        if content != self._durable:
+            self._file.replace(content)
+            self._durable = content
+            self._taker.kept(self._memory)
 
 
 def _own(component: str, code: str, id_: str, message: str, severity: str = "critical") -> Told:
