@@ -1,5 +1,5 @@
-"""That tests which share a cluster stay in one worker: a version of pytest and one of xdist were found that do not agree
-on how, and nothing failed, but every worker started everything."""
+"""Tests that share a cluster stay in one worker. A version of pytest and one of xdist were found that do not agree on
+how: nothing failed, but every worker started everything."""
 
 import subprocess
 import sys
