@@ -68,21 +68,26 @@ class Masker:
         self.found: Counter[str] = Counter()
         """How many values were masked, by kind."""
 
-    def due(self, *pieces: bytes) -> bool:
-        """Whether feeding these takes time: less than a block is only kept."""
-        return self._size + sum(map(len, pieces)) >= self._before + BLOCK + CONTEXT
+    @property
+    def missing(self) -> int:
+        """How many bytes are to come before the next block can be masked."""
+        return max(0, self._before + BLOCK + CONTEXT - self._size)
 
     def feed(self, *pieces: bytes) -> bytes:
         """What can be passed on now."""
-        self._pieces += pieces
-        self._size += sum(map(len, pieces))
+        self._take(pieces)
         return b"".join(self._blocks(CONTEXT))
 
-    def finish(self) -> bytes:
-        """The rest."""
+    def finish(self, *pieces: bytes) -> bytes:
+        """The rest, with the last of them."""
+        self._take(pieces)
         done = [*self._blocks(0)]
         left = self._size - self._before
         return b"".join([*done, self._masked(left)] if left > 0 else done)
+
+    def _take(self, pieces: tuple[bytes, ...]) -> None:
+        self._pieces += pieces
+        self._size += sum(map(len, pieces))
 
     def _blocks(self, after: int) -> Iterator[bytes]:
         """Whole blocks that as many bytes follow."""

@@ -8,7 +8,8 @@ import asyncio
 import hashlib
 import hmac
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from xml.sax.saxutils import unescape
 
@@ -26,7 +27,9 @@ from cloister.masking.formats import SNIFFED
 _ETAG = re.compile(rb"<ETag>([^<]*)</ETag>")
 _CHECKSUM = re.compile(rb"<Checksum(Algorithm|Type)>[^<]*</Checksum(?:Algorithm|Type)>")
 _RANGE = re.compile(rb"bytes=(\d*)-(\d*)")
-_AT_ONCE = 2 * BLOCK
+_TAIL = 1 << 10
+"""Bytes of a text that wait until the outcome is on record: with less nobody takes what was sent for the whole."""
+_THREADS = 2
 _REPLACED = (b"etag", b"content-range", b"accept-ranges")
 
 
@@ -58,6 +61,7 @@ class MaskedReads:
 
     def __init__(self, key: bytes, pool: Pool, copies: Copies | None) -> None:
         self._key, self._pool, self._copies = key, pool, copies
+        self._threads = _Threads()
 
     async def serve(self, trail: Trail, query: Query, kinds: tuple[str, ...], reply: StreamedDownstream) -> None:
         """Answers GetObject or HeadObject."""
@@ -117,17 +121,17 @@ class MaskedReads:
                 raise slow_down("The object has just changed: ask again.", 1)
             ended = False
             while not ended and left:
-                pieces, ended = await _several(connection)
+                pieces, ended = await _several(connection, masker.missing)
                 # A block takes a good part of a millisecond: others are served meanwhile.
-                out = await asyncio.to_thread(masker.feed, *pieces) if masker.due(*pieces) else masker.feed(*pieces)
-                if ended:
-                    out += await asyncio.to_thread(masker.finish)
+                out = await self._threads.run(masker.finish if ended else masker.feed, *pieces)
                 out, skip = out[skip:], max(0, skip - len(out))
                 out = out[:left]
                 left -= len(out)
-                if out and held:
-                    await _send(trail, wanted, held, reply)
-                held = out or held
+                if len(out) > _TAIL:
+                    await _send(trail, wanted, b"".join((held, memoryview(out)[:-_TAIL])), reply)
+                    held = out[-_TAIL:]
+                else:
+                    held += out
         finally:
             connection.release()
         if left:
@@ -206,11 +210,22 @@ class MaskedReads:
             connection.release()
 
 
-async def _several(connection: Connection) -> tuple[list[bytes], bool]:
-    """The next pieces of an object, enough for some blocks, since each change of thread takes time; or its last."""
-    found, ended = await connection.pieces(MAX_BUFFERED)
-    while not ended and sum(map(len, found)) < _AT_ONCE:
-        more, ended = await connection.pieces(MAX_BUFFERED)
+class _Threads:
+    """Of their own, so that no record waits behind what is masked, and few, since each has a block in memory."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(_THREADS, "masking")
+
+    async def run(self, work: Callable[..., bytes], *pieces: bytes) -> bytes:
+        """What it returns."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *pieces)
+
+
+async def _several(connection: Connection, size: int) -> tuple[list[bytes], bool]:
+    """The next pieces of an object, so many bytes at least, since each change of thread takes time; or its last."""
+    found, ended = await connection.pieces(min(size, MAX_BUFFERED))
+    while not ended and (missing := size - sum(map(len, found))) > 0:
+        more, ended = await connection.pieces(min(missing, MAX_BUFFERED))
         found += more
     return found, ended
 
