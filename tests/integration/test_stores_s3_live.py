@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from botocore.exceptions import ClientError, HTTPClientError, SSLError
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSLError
 
 from cloister.auditor.s3.documents import listed
 from cloister.journal.verify import verify
@@ -254,6 +254,45 @@ def test_exactly_the_flow_table(chain: Chain, identity: str, store: Component) -
     everything = who == (SECURITY, LOGS)
     assert allowed(client.list_objects_v2) == everything
     assert allowed(client.list_objects_v2, Prefix="corpora") == everything
+
+
+FOLDERS = {
+    DATA: ("corpora/support", "corpora/sales"),
+    WEIGHTS: ("support-bot", "other"),
+    LOGS: ("support-bot-inference/inference", "support-bot-storage/checkpoints"),
+}
+
+
+@pytest.mark.parametrize("store", [DATA, WEIGHTS, LOGS], ids=str)
+@pytest.mark.parametrize("identity", PRINCIPALS)
+def test_exactly_the_flow_table_with_s3fs(chain: Chain, identity: str, store: Component) -> None:
+    """The same with files and folders, as programs see them that know nothing of S3."""
+    files, who = chain.files_at(store, identity), (identity, store)
+
+    def allowed(call: Any, *arguments: Any) -> bool:
+        try:
+            call(*arguments)
+        except FileNotFoundError:
+            return True
+        except (OSError, BotoCoreError):  # the gate ends the handshake of strangers in one of several ways
+            return False
+        return True
+
+    for key in KEYS[store]:
+        path, new = f"{store}/{key}", f"{store}/{key}-file"
+        reads = any(key.startswith(prefix) for prefix in READS.get(who, ()))
+        writes = who in WRITES and key.startswith(WRITES[who])
+        appends = who in APPENDS and key.startswith(APPENDS[who])
+        assert allowed(files.cat_file, path) == reads, key
+        assert allowed(files.pipe_file, new, b"new") == (writes or appends), key
+        if appends:
+            assert not allowed(files.pipe_file, new, b"again"), key
+        assert allowed(files.rm_file, new) == writes, key
+    for folder in FOLDERS[store]:
+        chain.stores[store].ask("PUT", f"/{store}/{folder}/listed", body=b"")
+        listed = identity != INFERENCE and any(f"{folder}/".startswith(prefix) for prefix in READS.get(who, ()))
+        assert allowed(files.ls, f"{store}/{folder}") == listed, folder
+        assert allowed(files.find, f"{store}/{folder}") == listed, folder
 
 
 class TestBypasses:

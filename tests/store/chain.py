@@ -126,9 +126,15 @@ class Chain:
 
     def files(self) -> Any:
         """s3fs in a training pod."""
-        s3fs.S3FileSystem.clear_instance_cache()
-        return s3fs.S3FileSystem(
-            key="none", secret="none", endpoint_url=self.training_endpoint, use_listings_cache=False
+        return _files(self.training_endpoint)
+
+    def files_at(self, store: Component, identity: str) -> Any:
+        """s3fs at a store's gate, with the certificate of a machine."""
+        files, authority = self._identity(identity)
+        return _files(
+            f"https://localhost:{self.gates[store].port}",
+            client_kwargs={"verify": str(authority)},
+            config_kwargs={"client_cert": tuple(map(str, files)), "retries": {"total_max_attempts": 1}},
         )
 
     @property
@@ -143,6 +149,11 @@ class Chain:
             CA.issue(identity).write(folder)
             (folder / "ca.crt").write_text(CA.pem)
         return (folder / "client.crt", folder / "client.key"), folder / "ca.crt"
+
+
+def _files(endpoint: str, **options: Any) -> Any:
+    s3fs.S3FileSystem.clear_instance_cache()
+    return s3fs.S3FileSystem(key="none", secret="none", endpoint_url=endpoint, use_listings_cache=False, **options)
 
 
 def _prepare(deployment: LLMDeployment, component: Component, mounted: Mounted, ports: dict[Component, int]) -> None:
