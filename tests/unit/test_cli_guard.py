@@ -74,3 +74,16 @@ def test_bad_rules_are_named(tmp_path: Path, text: str, said: str) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert "No such file" in run("test", tmp_path / "none", code=2)
     assert "No such file" in run("check", tmp_path / "none", code=2)
+
+
+def test_what_is_too_much_is_said(tmp_path: Path) -> None:
+    large = tmp_path / "large.txt"
+    with large.open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    assert "is larger than 64 MiB: split it" in run("test", large, code=2)
+
+
+def test_text_that_no_parser_would_follow_is_a_prompt(tmp_path: Path) -> None:
+    deep = tmp_path / "deep.jsonl"
+    deep.write_text("[" * 200_000 + "\n" + '{"a":' * 50_000 + "\n")
+    assert run("test", deep)

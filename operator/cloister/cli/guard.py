@@ -17,6 +17,9 @@ from cloister.inspection.rules import RulesError, RuleSet, parse
 if TYPE_CHECKING:
     from cloister.inspection.injection import Detector, Opinion
 
+_MAX_BYTES = 64 << 20
+"""Of prompts at a time."""
+
 app = typer.Typer(help="Prompt injection: what would be decided about prompts, and why.", no_args_is_help=True)
 
 
@@ -73,7 +76,11 @@ def _own(path: Path | None) -> tuple[RuleSet, ...]:
 
 def _text(file: str) -> str:
     try:
-        return typer.get_text_stream("stdin").read() if file == STDIN else Path(file).read_text()
+        with typer.get_binary_stream("stdin") if file == STDIN else Path(file).open("rb") as source:
+            content = source.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise UserError(f"{file}: is larger than {_MAX_BYTES >> 20} MiB: split it")
+        return content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file}: {error}") from None
 
@@ -82,7 +89,7 @@ def _requests(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each prompt as a request, with where it stands."""
     try:
         whole = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         whole = None
     if isinstance(whole, dict):
         yield "", whole
@@ -97,7 +104,7 @@ def _request(line: str, number: int) -> Mapping[str, Any]:
         return _said(line)
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # an auditor refuses what is nested like that
         return _said(line)
     if isinstance(found, dict) and not found:
         raise UserError(f"line {number}: an empty request: write a text, or messages")
