@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, SSLError
+from botocore.exceptions import ClientError, EndpointConnectionError, HTTPClientError, SSLError
 
 from cloister.auditor.s3.documents import listed
 from cloister.journal.verify import verify
@@ -274,7 +274,8 @@ def test_exactly_the_flow_table_with_s3fs(chain: Chain, identity: str, store: Co
             call(*arguments)
         except FileNotFoundError:
             return True
-        except (OSError, BotoCoreError):  # the gate ends the handshake of strangers in one of several ways
+        # The gate ends the handshake of strangers in one of several ways.
+        except (OSError, EndpointConnectionError, HTTPClientError, SSLError):
             return False
         return True
 

@@ -61,10 +61,15 @@ def read(source: str) -> list[Document]:
     return documents
 
 
+def beginning(source: str, most: int) -> bytes:
+    """A file (`-`: standard input) of so many bytes at most; of a larger one a byte more, which tells. OSError."""
+    with nullcontext(sys.stdin.buffer) if source == STDIN else Path(source).open("rb") as file:
+        return file.read(most + 1)
+
+
 def _text(source: str, label: str) -> str:
     try:
-        with nullcontext(sys.stdin.buffer) if source == STDIN else Path(source).open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)
+        data = beginning(source, _MAX_BYTES)
     except OSError as error:
         raise UserError(f"{label}: {(error.strerror or str(error)).lower()}") from None
     if len(data) > _MAX_BYTES:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cloister.cli.documents import STDIN
+from cloister.cli.documents import beginning
 from cloister.cli.errors import UserError, friendly
 from cloister.cli.options import FORM, Form
 from cloister.cli.output import Data, echo, emit, table
@@ -76,8 +76,7 @@ def _own(path: Path | None) -> tuple[RuleSet, ...]:
 
 def _text(file: str) -> str:
     try:
-        with typer.get_binary_stream("stdin") if file == STDIN else Path(file).open("rb") as source:
-            content = source.read(_MAX_BYTES + 1)
+        content = beginning(file, _MAX_BYTES)
         if len(content) > _MAX_BYTES:
             raise UserError(f"{file}: is larger than {_MAX_BYTES >> 20} MiB: split it")
         return content.decode()

@@ -71,7 +71,7 @@ class Masker:
     @property
     def missing(self) -> int:
         """How many bytes are to come before the next block can be masked."""
-        return max(0, self._before + BLOCK + CONTEXT - self._size)
+        return self._before + BLOCK + CONTEXT - self._size
 
     def feed(self, *pieces: bytes) -> bytes:
         """What can be passed on now."""

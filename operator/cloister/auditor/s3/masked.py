@@ -8,7 +8,7 @@ import asyncio
 import hashlib
 import hmac
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from xml.sax.saxutils import unescape
@@ -30,6 +30,7 @@ _RANGE = re.compile(rb"bytes=(\d*)-(\d*)")
 _TAIL = 1 << 10
 """Bytes of a text that wait until the outcome is on record: with less nobody takes what was sent for the whole."""
 _THREADS = 2
+"""That mask: few, since each has a block in memory."""
 _REPLACED = (b"etag", b"content-range", b"accept-ranges")
 
 
@@ -61,7 +62,8 @@ class MaskedReads:
 
     def __init__(self, key: bytes, pool: Pool, copies: Copies | None) -> None:
         self._key, self._pool, self._copies = key, pool, copies
-        self._threads = _Threads()
+        # Of their own, so that no record waits behind what is masked.
+        self._threads = ThreadPoolExecutor(_THREADS, "masking")
 
     async def serve(self, trail: Trail, query: Query, kinds: tuple[str, ...], reply: StreamedDownstream) -> None:
         """Answers GetObject or HeadObject."""
@@ -112,7 +114,7 @@ class MaskedReads:
             return
         block = wanted.start - wanted.start % BLOCK
         first, last = around(wanted.start, wanted.stop)
-        masker = Masker(form, kinds, lead=block - first)
+        masker, loop = Masker(form, kinds, lead=block - first), asyncio.get_running_loop()
         left, skip, held = wanted.stop - wanted.start, wanted.start - block, b""
         connection = await self._pool.acquire()
         try:
@@ -123,7 +125,7 @@ class MaskedReads:
             while not ended and left:
                 pieces, ended = await _several(connection, masker.missing)
                 # A block takes a good part of a millisecond: others are served meanwhile.
-                out = await self._threads.run(masker.finish if ended else masker.feed, *pieces)
+                out = await loop.run_in_executor(self._threads, masker.finish if ended else masker.feed, *pieces)
                 out, skip = out[skip:], max(0, skip - len(out))
                 out = out[:left]
                 left -= len(out)
@@ -210,20 +212,10 @@ class MaskedReads:
             connection.release()
 
 
-class _Threads:
-    """Of their own, so that no record waits behind what is masked, and few, since each has a block in memory."""
-
-    def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(_THREADS, "masking")
-
-    async def run(self, work: Callable[..., bytes], *pieces: bytes) -> bytes:
-        """What it returns."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *pieces)
-
-
 async def _several(connection: Connection, size: int) -> tuple[list[bytes], bool]:
     """The next pieces of an object, so many bytes at least, since each change of thread takes time; or its last."""
-    found, ended = await connection.pieces(min(size, MAX_BUFFERED))
+    found: list[bytes] = []
+    ended = False
     while not ended and (missing := size - sum(map(len, found))) > 0:
         more, ended = await connection.pieces(min(missing, MAX_BUFFERED))
         found += more
