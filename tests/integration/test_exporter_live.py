@@ -15,7 +15,7 @@ from cloister import sidecar
 from cloister.jobs.unixhttp import UnixConnection
 from cloister.journal import JournalWriter, encode, object_name, sealed_segments, timestamp
 from cloister.sealing import Kind, generate, parse_public
-from cloister.zones import Component
+from cloister.zones import STORES, Component
 from tests.export.running import Exporter
 from tests.export.sink import Sink, serving
 from tests.gate.identities import Authority
@@ -296,8 +296,17 @@ def test_its_gate_lets_it_read_the_logs_and_nothing_else(chain: Chain) -> None:
     ],
 )
 def test_its_own_gate_takes_no_other_question_from_it(chain: Chain, method: str, path: str, status: int) -> None:
-    """By the socket that it asks at, before any store sees it."""
+    """By the socket that it asks at; the stores' gates, which would refuse it too, are not even asked."""
+
+    def asked() -> float:
+        lines = [line for store in STORES for line in chain.gates[store].metrics().body.decode().splitlines()]
+        counts = [line for line in lines if line.startswith("envoy_http_downstream_rq_total{") and '"ingress"' in line]
+        assert len(counts) == len(STORES)
+        return sum(float(line.rsplit(" ", 1)[1]) for line in counts)
+
+    before = asked()
     connection = UnixConnection(chain.mounted[Component.EXPORTER].path(sidecar.EXPORT_SOCKET), "store", timeout=30)
     with closing(connection):
         connection.request(method, path)
         assert connection.getresponse().status == status
+    assert asked() - before == (0 if status == 403 else 1)
