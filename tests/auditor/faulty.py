@@ -27,6 +27,7 @@ from cloister.journal import files, writer
 
 STAGES = ("received", "validated", "appended", "synced", "forwarded", "first-byte", "event", "end")
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+_WAITED_FOR = {signal.SIGTERM, signal.SIGCHLD}
 _DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG"""
 
@@ -164,28 +165,31 @@ class FailingFiles(files.OsFiles):
 
 
 def main() -> int:
-    """Lives of the auditor, one after another, each with its own faults; until SIGTERM ends the last of them."""
-    counts = dict.fromkeys(SIGNALS, 0)
-    child = 0
+    """Lives of the auditor, one after another, each with its own faults; until SIGTERM ends the last of them.
 
-    def end(*_: object) -> None:
-        os.kill(child, signal.SIGKILL)
-        print(json.dumps(counts), flush=True)
-        os._exit(0)
-
-    signal.signal(signal.SIGTERM, end)
+    Both signals are waited for instead of handled: a handler's work is lost where the signal comes just before a system
+    call that waits, and then this would wait for ever.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
+    parent, counts = os.getpid(), dict.fromkeys(SIGNALS, 0)
     while True:
         child = os.fork()
         if not child:
-            return live()
-        watch(child, counts)
+            return live(parent)
+        while not ended(child, counts):
+            if signal.sigwait(_WAITED_FOR) == signal.SIGTERM:
+                os.kill(child, signal.SIGKILL)
+                print(json.dumps(counts), flush=True)
+                return 0
 
 
-def live() -> int:
+def live(parent: int) -> int:
     """The auditor's own `main`, after the faults of the environment are in place. It is a fork, because a new process
     would spend most of its life on imports."""
     ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if os.getppid() != parent:
+        return 1
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _WAITED_FOR)
     random.seed()
     fault = os.environ["FAULT"]
     if fault in SIGNALS:
@@ -197,13 +201,15 @@ def live() -> int:
     return program.main()
 
 
-def watch(child: int, counts: dict[str, int]) -> None:
-    """Until the process is dead. One that was stopped is woken after a while."""
+def ended(child: int, counts: dict[str, int]) -> bool:
+    """Whether the process is dead. One that was stopped is woken after a while."""
     while True:
-        _, status = os.waitpid(child, os.WUNTRACED)
+        pid, status = os.waitpid(child, os.WUNTRACED | os.WNOHANG)
+        if not pid:
+            return False
         if not os.WIFSTOPPED(status):
             counts["kill"] += os.WIFSIGNALED(status)
-            return
+            return True
         counts["stop"] += 1
         time.sleep(0.1)
         os.kill(child, signal.SIGCONT)
