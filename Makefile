@@ -16,12 +16,15 @@ WORKERS     ?= 3
 # Where an image forbids it, each of the many programs that tests start would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
+# A clean clone needs no half minute for types that did not change: what is kept is keyed by version and by content.
+export MYPY_CACHE_DIR := $(CACHE)/mypy
+
 # An old or missing Python is an error that says so, not a surprise download.
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-down demo-node demo-node-down cluster cluster-down test e2e lint generate bench bench-operator bench-datapath bench-storage bench-masking bench-detection bench-behaviour train-detection image
+.PHONY: help demo demo-down demo-node demo-node-down cluster cluster-down build test e2e lint generate bench bench-operator bench-datapath bench-storage bench-masking bench-detection bench-behaviour train-detection image
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -31,6 +34,10 @@ demo: .venv/.synced ## An embedded control plane, the operator and an example on
 
 demo-down: .venv/.synced ## Stop what `make demo` started
 	$(PY) -m tests.demo down
+
+build: .venv/.synced ## Programs and images that tests need, from source, once
+	$(PY) -m tests.cluster build
+	$(PY) -m tests.cluster.node images
 
 test: .venv/.synced ## Everything that needs no kubelet; PYTEST_ARGS="-k name -x" narrows it
 	$(PY) -m tests.cluster build

@@ -21,6 +21,7 @@ settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile("cloister")
 
 #: Fixtures of a session that take long to start: everything that uses one of them runs in the same worker.
+#: What asks for another one by name, while it starts, comes after that.
 SHARED = {
     "operator_plane": "operator",
     "without_operator": "own-operator",
@@ -65,6 +66,17 @@ def _group(item: pytest.Item) -> str | None:
     used = getattr(item, "_fixtureinfo", None)  # pytest tells scopes nowhere else
     scopes = {definition.scope for found in used.name2fixturedefs.values() for definition in found} if used else set()
     return item.path.relative_to(HERE).with_suffix("").as_posix() if scopes & {"class", "module"} else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """A worker sees each group once, so a cluster ends with its group: idle, it would go on taking part of a core."""
+    group = _group(item)
+    if not hasattr(item.config, "workerinput") or nextitem is None or _group(nextitem) == group:
+        return
+    known = item.session._fixturemanager._arg2fixturedefs  # what pytest itself does it with, at the session's end
+    for definition in (found for name in reversed(SHARED) if SHARED[name] == group for found in known.get(name, ())):
+        definition.finish(item._request)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

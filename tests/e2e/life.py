@@ -6,7 +6,7 @@ import datetime as dt
 import json
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,11 @@ class LifeError(RuntimeError):
 
 
 class Life:
-    """One deployment of the example on a node; ``folder`` keeps its keys."""
+    """One deployment of the example on a node; ``folder`` keeps its keys, ``runs`` are the images that shall run."""
 
-    def __init__(self, node: Node, folder: Path) -> None:
+    def __init__(self, node: Node, folder: Path, runs: Sequence[str] = images.ALL) -> None:
         self.node, self.folder, self.kubectl = node, folder, node.kubectl
+        self._runs = tuple(runs)
         self.keys = Keys(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.provider = Provider(issuer=ISSUER, audience=NAME)
@@ -192,8 +193,8 @@ class Life:
 
     @cached_property
     def images(self) -> dict[str, str]:
-        """Every image, by its digest."""
-        return self.node.load_images([*images.PRODUCT, *images.EXAMPLE, "people"])
+        """Every image by its digest; those that shall run are loaded."""
+        return {name: images.reference(name) for name in images.ALL} | self.node.load_images(self._runs)
 
     @property
     def resource(self) -> dict[str, Any]:

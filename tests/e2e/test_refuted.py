@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.node import images
 from tests.cluster.node.node import Node
 from tests.cluster.processes import wait_until
 from tests.e2e.conftest import timed
@@ -25,7 +26,7 @@ def porous(tmp_path: Path) -> Iterator[Life]:
     node = Node.start(tmp_path / "node", network="bridge")
     try:
         node.install_cert_manager()
-        life = Life(node, tmp_path / "life")
+        life = Life(node, tmp_path / "life", images.PRODUCT)  # no workload gets as far as its image
         life.load_images()
         life.install()
         life.prepare()

@@ -28,6 +28,8 @@ PRODUCT = ("cloister", "gate", "store")
 """What Cloister consists of."""
 EXAMPLE = ("tiny-llm-clients", "tiny-llm-trainer", "tiny-llm-server")
 """What the example runs."""
+ALL = (*PRODUCT, *EXAMPLE, "people")
+"""What a node runs beyond its system."""
 
 _EXAMPLES = "manifests/examples/tiny-llm"
 _PACKAGE = ("pyproject.toml", "LICENSE", "README.md", "operator/cloister", ".ci/uv.txt")
@@ -54,14 +56,18 @@ def key(name: str) -> str:
     return recipe.key({argument: key(base) for argument, base in recipe.bases.items()})
 
 
+def reference(name: str) -> str:
+    """By digest, of the built image of that name."""
+    return f"{REGISTRY}/{name}@{image(name).digest}"
+
+
 def _imported(machine: Machine, name: str, built: Built) -> str:
     """Under the digest too: kubelet finds what was pinned, and asks no registry."""
-    repository = f"{REGISTRY}/{name}"
-    reference = f"{repository}@{built.digest}"
+    repository, pinned = f"{REGISTRY}/{name}", reference(name)
     ctr = ("ctr", "--namespace=k8s.io", "images")
-    if reference not in machine.run(*ctr, "list", "-q").split():
+    if pinned not in machine.run(*ctr, "list", "-q").split():
         machine.run(*ctr, "import", f"--base-name={repository}", "--digests", str(built.archive))
-    return reference
+    return pinned
 
 
 def _debian(*packages: str) -> Recipe:

@@ -16,6 +16,7 @@ import yaml
 from cloister import names
 from cloister.controller.kinds import BY_KIND, OWNED
 from tests.cluster import ControlPlane
+from tests.cluster.processes import wait_until
 from tests.installed import NAMESPACE, RELEASE
 from tests.integration.admission.api import Answer, Server, User
 
@@ -45,10 +46,15 @@ JWKS = {
 
 def until(check: Callable[[], T | None], what: str, seconds: float = WAIT) -> T:
     """Poll until the check returns something true, and return that."""
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(0.1)
+    found: T | None = None
+
+    def there() -> bool:
+        nonlocal found
+        found = check()
+        return bool(found)
+
+    assert wait_until(there, seconds), f"not within {seconds:.0f} s: {what}"
+    assert found
     return found
 
 
