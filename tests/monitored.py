@@ -2,6 +2,8 @@
 
 import re
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from cloister.monitoring import dashboard
 from cloister.monitoring.rules import ALERTS
 
@@ -23,3 +25,21 @@ def assert_told(names: set[str], text: str) -> None:
     assert names
     families = told(text)
     assert {name for name in names if not families & {name, name.removesuffix("_bucket")}} == set()
+
+
+def assert_there_before(prefix: str, text: str) -> None:
+    """Each counter with this prefix whose increase raises an alert has a sample, though nothing has happened:
+    Prometheus sees no increase in what begins with its first event."""
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    watched = [
+        found
+        for alert in ALERTS
+        for found in re.findall(rf"(?:rate|increase)\(({prefix}\w+)({{.*?}})?\[", alert.expression)
+    ]
+    assert watched
+    for name, selector in watched:
+        matchers = re.findall(r'(\w+)(!?=)"(.*?)"', selector)
+        assert any(
+            sample.name == name and all((sample.labels[key] == value) == (how == "=") for key, how, value in matchers)
+            for sample in samples
+        ), f"{name}{selector} is not there before its first event"

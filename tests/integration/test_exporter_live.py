@@ -20,7 +20,7 @@ from tests.export.running import Exporter
 from tests.export.sink import Sink, serving
 from tests.gate.identities import Authority
 from tests.gate.specs import deployment, example
-from tests.monitored import assert_told, used
+from tests.monitored import assert_there_before, assert_told, used
 from tests.store.chain import KEY, Chain, of, running_chain, spiffe
 from tests.store.running import until as soon
 
@@ -168,6 +168,7 @@ def test_alerts_and_refusals_are_told_and_no_word_of_what_was_said(
     metrics = exporter.metrics()
     assert 'cloister_exporter_records_total{sink="webhook",type="alert"} 1.0' in metrics
     assert_told(used("cloister_exporter_"), metrics)
+    assert_there_before("cloister_exporter_", metrics)
 
 
 def test_what_a_sink_was_not_told_it_is_told_later_and_nothing_is_lost_by_a_kill(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from tests.auditor.running import running
 from tests.gate.model import FRONTEND, OTHER_CA, gate
 from tests.gate.running import Gate
-from tests.monitored import assert_told, told, used
+from tests.monitored import assert_there_before, assert_told, told, used
 
 __all__ = ["gate"]  # pytest finds fixtures by name
 
@@ -38,4 +38,5 @@ def test_an_auditor_tells_them() -> None:
         assert auditor.ask().status == 200
         text = auditor._get("/metrics", "metrics_port").body.decode()
     assert_told(used("cloister_") - used("cloister_exporter_") - OPERATOR, text)
+    assert_there_before("cloister_auditor_", text)
     assert 'cloister_auditor_answer_seconds_bucket{api="chat",le="+Inf"} 1.0' in text

@@ -6,9 +6,12 @@ from typing import Any
 
 import promql_parser
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
+from cloister.controller import metrics
 from cloister.monitoring import dashboard, rules
 from cloister.monitoring.rules import ALERTS
+from tests.monitored import assert_there_before
 
 SHOWN = {"$__rate_interval": "5m", "$namespace": "x"}
 """What Grafana puts in."""
@@ -44,6 +47,12 @@ def test_rules_are_named_once_and_say_what_to_do() -> None:
         assert rule["annotations"]["summary"]
         for label in re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]):
             assert label in BOUNDED
+
+
+def test_the_first_repair_is_seen() -> None:
+    registry = CollectorRegistry()
+    registry.register(metrics.DRIFT_REPAIRED)
+    assert_there_before("cloister_drift_", generate_latest(registry).decode())
 
 
 def test_panels_lie_side_by_side() -> None:

@@ -128,16 +128,17 @@ class _Figures(Collector):
         drifted = CounterMetricFamily(
             "cloister_auditor_drift_changes", "Changes of what replies are like.", labels=["api", "feature"]
         )
-        for key, count in stats.drifted.items():
-            drifted.add_metric(list(key), count)
+        near = {(api, feature): value for api, feature, value in self._watch.replies.evidence()} if self._watch else {}
+        for key in near.keys() | stats.drifted.keys():
+            drifted.add_metric(list(key), stats.drifted[key])
         yield drifted
         yield _durations(stats)
         if self._watch:
             evidence = GaugeMetricFamily(
                 "cloister_auditor_drift_evidence", "How near to a change; 1 is one.", labels=["api", "feature"]
             )
-            for api, feature, near in self._watch.replies.evidence():
-                evidence.add_metric([api, feature], near)
+            for key, value in near.items():
+                evidence.add_metric(list(key), value)
             yield evidence
             callers = GaugeMetricFamily(
                 "cloister_auditor_callers_flagged", "Callers whose score stands at a level now.", labels=["level"]

@@ -4,16 +4,26 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import product
+from typing import get_args
 
-from cloister.inspection.verdict import Action, Finding
+from cloister.inspection.verdict import Action, Finding, Kind
 
 HELD_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0)
 
 
+ALERTS = (("behaviour", "warning"), ("behaviour", "critical"), ("drift", "warning"))
+"""What raises an alert, and how serious it is."""
+
+
 @dataclass
 class Stats:
-    """Since the program began."""
+    """Since the program began.
+
+    What alert rules look at is 0 before it happens: Prometheus sees no increase in a count that begins with its first
+    event (Prometheus documentation, "Instrumentation", "Avoid missing metrics").
+    """
 
     requests: Counter[tuple[str, int]] = field(default_factory=Counter)
     """API, status of the answer."""
@@ -21,10 +31,12 @@ class Stats:
     """By the code that the caller was given."""
     flagged: int = 0
     """Requests outside their API's schema that were let through because `guard.schema` is Flag."""
-    verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    verdicts: Counter[tuple[str, str]] = field(
+        default_factory=lambda: Counter({(kind, action.value): 0 for kind, action in product(get_args(Kind), Action)})
+    )
     """Findings by kind, and what was done about them."""
-    alerts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """What raised an alert (`behaviour`, `drift`), and how serious it is."""
+    alerts: Counter[tuple[str, str]] = field(default_factory=lambda: Counter(dict.fromkeys(ALERTS, 0)))
+    """By :data:`ALERTS`."""
     signals: Counter[str] = field(default_factory=Counter)
     """Signals of behaviour that were part of an alert."""
     drifted: Counter[tuple[str, str]] = field(default_factory=Counter)

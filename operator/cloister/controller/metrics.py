@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from cloister.controller.kinds import OWNED
+
 RECONCILE_SECONDS = Histogram(
     "cloister_reconcile_duration_seconds",
     "Time of one pass over one LLMDeployment",
@@ -10,6 +12,8 @@ RECONCILE_SECONDS = Histogram(
 RECONCILE_ERRORS = Counter("cloister_reconcile_errors", "Passes that ended in an error", ["reason"])
 QUEUE_DEPTH = Gauge("cloister_queue_depth", "LLMDeployments that wait for a worker")
 DRIFT_REPAIRED = Counter("cloister_drift_repaired", "Objects restored after others changed or deleted them", ["kind"])
+for _resource in OWNED:  # 0 before the first, or Prometheus would not see it as an increase
+    DRIFT_REPAIRED.labels(_resource.kind)
 API_WRITES = Counter("cloister_api_writes", "Writes sent to the API server", ["verb", "kind"])
 IS_LEADER = Gauge("cloister_is_leader", "1 while this process is the one that writes")
 DEPLOYMENTS = Gauge("cloister_deployments", "LLMDeployments that are known")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cloister.inspection.classifier import Classifier
 from cloister.inspection.conversation import Words, words
@@ -10,7 +10,7 @@ from cloister.inspection.normalise import View, views
 from cloister.inspection.rules import Role, Rules
 from cloister.inspection.verdict import Finding
 
-KIND = "prompt-injection"
+KIND: Final = "prompt-injection"
 CLASSIFIER = "classifier"
 """As which the classifier appears among the rules."""
 DEFAULT_THRESHOLD = 0.5

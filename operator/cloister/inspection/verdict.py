@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 MAX_VERDICTS = 32
 """In one record: what is found a thousand times is not told a thousand times."""
+
+
+Kind = Literal["prompt-injection", "system-prompt-leak", "sensitive-output", "extraction"]
 
 
 class Action(StrEnum):
@@ -21,8 +24,7 @@ class Action(StrEnum):
 class Finding:
     """One thing found in one place. Its text is no part of it: a verdict is no second copy of a secret."""
 
-    kind: str
-    """`prompt-injection`, `system-prompt-leak`, `sensitive-output`, `extraction`, ..."""
+    kind: Kind
     rule: str
     """Which rule or classifier found it, by its id."""
     score: float

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import orjson
 
@@ -23,12 +24,17 @@ from cloister.journal.records import Line, parse_line
 from cloister.journal.segment import Frame, FrameKind, open_frame, ratchet
 from cloister.sealing import SecretKey
 
+Code = Literal[
+    "anchor", "cut", "damaged", "link", "malformed", "misplaced", "missing", "order", "rewritten", "signer",
+    "too-large", "unreadable",
+]  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something that an honest writer does not leave behind."""
 
-    code: str
+    code: Code
     where: str
     """File, or origin of a stream."""
     message: str
@@ -48,7 +54,7 @@ class Report:
     heads: dict[str, Checkpoint] = field(default_factory=dict)
     """Origin -> what its stream has come to."""
 
-    def add(self, code: str, where: object, message: str) -> None:
+    def add(self, code: Code, where: object, message: str) -> None:
         """Note a finding."""
         self.findings.append(Finding(code, str(where), message))
 

@@ -18,7 +18,7 @@ from cloister.inspection.leaks import RULE, Instructions, Watch
 from cloister.inspection.own import CANARY, Own
 from cloister.inspection.rows import Hit
 from cloister.inspection.sensitive import Detector
-from cloister.inspection.verdict import MAX_VERDICTS, Action, Finding
+from cloister.inspection.verdict import MAX_VERDICTS, Action, Finding, Kind
 
 _LEAKS = (RULE, CANARY)
 UNINSPECTED = "not-inspectable"
@@ -163,7 +163,7 @@ class Inspection:
         return Held(self._detector, Watch(self._instructions) if self._instructions else None)
 
     def _found(self, hit: Hit, place: str) -> None:
-        kind = "system-prompt-leak" if hit.rule in _LEAKS else "sensitive-output"
+        kind: Kind = "system-prompt-leak" if hit.rule in _LEAKS else "sensitive-output"
         self._note(Finding(kind, hit.rule, 1.0, place))
 
     def _note(self, finding: Finding) -> None:

@@ -4,12 +4,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import get_args
 
 from aiohttp import web
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from cloister import serving
+from cloister.journal.verify import Code
 
 
 @dataclass(eq=False)
@@ -31,8 +33,9 @@ class Figures(Collector):
     store_error: str | None = None
 
     def begin(self, sink: str) -> None:
-        """From now on it falls behind."""
+        """From now on it falls behind. Findings are 0 before there is one, or Prometheus would not see them begin."""
         self.caught_up[sink] = time.monotonic()
+        self.findings.update({(sink, code): 0 for code in get_args(Code)})
 
     def collect(self) -> Iterator[Metric]:
         """For Prometheus."""
