@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Awaitable
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import kopf
@@ -105,8 +106,18 @@ async def _end(
     await asyncio.gather(worker, stopper, return_exceptions=True)
     kopf_stop.set()
     await asyncio.gather(watcher, return_exceptions=True)
+    asyncio.get_running_loop().set_exception_handler(_closing)
     log.info("stopped", code=code)
     return code
+
+
+def _closing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """kopf leaves its watches to the loop, which closes all generators at once: an outer one may find its inner one
+    closing already, and that is no error of anybody's. Whatever else goes wrong at the end is told as ever."""
+    if "asyncgen" in context:
+        log.debug("a watch was closed by the loop", error=repr(context.get("exception")))
+    else:
+        loop.default_exception_handler(context)
 
 
 async def _first_list(world: World) -> None:
