@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests import inotify
+from tests import early, inotify
 
 HERE = Path(__file__).parent
 INTEGRATION, E2E = HERE / "integration", HERE / "e2e"
@@ -70,13 +70,10 @@ def _group(item: pytest.Item) -> str | None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """A worker sees each group once, so a cluster ends with its group: idle, it would go on taking part of a core."""
+    """A worker sees each group once, so a cluster ends with its group."""
     group = _group(item)
-    if not hasattr(item.config, "workerinput") or nextitem is None or _group(nextitem) == group:
-        return
-    known = item.session._fixturemanager._arg2fixturedefs  # what pytest itself does it with, at the session's end
-    for definition in (found for name in reversed(SHARED) if SHARED[name] == group for found in known.get(name, ())):
-        definition.finish(item._request)  # type: ignore[attr-defined]
+    if hasattr(item.config, "workerinput") and nextitem and _group(nextitem) != group:
+        early.end(item, *(name for name in SHARED if SHARED[name] == group))
 
 
 @pytest.fixture(scope="session")

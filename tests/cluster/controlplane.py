@@ -141,7 +141,8 @@ class ControlPlane:
         with self.audit_log.open("rb") as log:
             log.seek(after)
             for line in log:
-                yield json.loads(line)
+                if line.endswith(b"\n"):  # the last one may still be written
+                    yield json.loads(line)
 
     def log(self, name: str) -> Path:
         """The log of a process, by its name as in `running()`."""

@@ -14,6 +14,7 @@ from typing import cast
 
 import pytest
 
+from tests import early
 from tests.cluster.elsewhere import Elsewhere
 from tests.cluster.node import images
 from tests.cluster.node.node import Node
@@ -49,6 +50,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     told = sorted((items[index] for index in places), key=lambda item: _place(item.path.stem))
     for index, item in zip(places, told, strict=True):
         items[index] = item
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    later = item.session.items[item.session.items.index(item) + 1 :]
+    if "prober" not in {name for one in later for name in getattr(one, "fixturenames", ())}:
+        early.end(item, "prober")
 
 
 def _place(chapter: str) -> float:
@@ -139,7 +147,7 @@ def grow_up(life: Life) -> None:
 
 @pytest.fixture(scope="session")
 def prober(life: Life) -> Iterator[Prober]:
-    """Tries every connection that there could be, from now on until all tests are over."""
+    """Tries every connection that there could be, from now on until nobody asks any more what came of it."""
     life.people(outsiders.ALL)
     life.keep_training()
     with neighbourhood(life).running() as prober:

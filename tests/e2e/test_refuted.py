@@ -1,4 +1,5 @@
-"""Isolation refuted where the network enforces nothing (ZT-17): the reference plugins, which know no policy.
+"""Isolation refuted where the network enforces nothing (ZT-17): the reference plugins, which know no policy. And a node
+whose starter is killed: it leaves nothing behind.
 
 Last, when the other node is gone: Cilium turns the addresses of Services into those of pods for every process of the
 machine, and so for the pods of a second node too.
@@ -6,7 +7,9 @@ machine, and so for the pods of a second node too.
 
 from __future__ import annotations
 
-import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,26 +19,51 @@ from tests.cluster.node import images
 from tests.cluster.node.node import Node
 from tests.cluster.processes import wait_until
 from tests.e2e.conftest import timed
+from tests.e2e.leftovers import left_behind
 from tests.e2e.life import NAME, Life
 from tests.e2e.test_isolation import isolation, verify
 
+pytestmark = pytest.mark.timeout(1800)
+
+_START = """
+import sys, time
+from pathlib import Path
+from tests.cluster.node.node import Node
+node = Node.start(Path(sys.argv[1]), network="bridge")
+node.install_cert_manager()
+print("up", flush=True)
+time.sleep(3600)
+"""
+Starter = subprocess.Popen[str]
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the node is."""
+    return (tmp_path_factory.mktemp("porous") / "node").resolve()
+
+
+@pytest.fixture(scope="module")
+def starter(directory: Path) -> Iterator[Starter]:
+    """Who has started a node whose network enforces nothing, and holds it."""
+    process = subprocess.Popen([sys.executable, "-c", _START, str(directory)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    assert process.stdout.readline() == "up\n"
+    yield process
+    process.kill()
+    process.wait()
+
 
 @pytest.fixture
-def porous(tmp_path: Path) -> Iterator[Life]:
-    """The example on a node whose network enforces nothing, as far as it comes there."""
-    node = Node.start(tmp_path / "node", network="bridge")
-    try:
-        node.install_cert_manager()
-        life = Life(node, tmp_path / "life", images.PRODUCT)  # no workload gets as far as its image
-        life.load_images()
-        life.install()
-        life.prepare()
-        life.kubectl.apply([life.resource])
-        yield life
-    finally:
-        node.stop()
-        for heavy in ("containerd", "kubelet", "volumes"):
-            shutil.rmtree(node.directory / heavy, ignore_errors=True)
+def porous(starter: Starter, directory: Path) -> Life:
+    """The example on that node, as far as it comes there."""
+    # No workload gets as far as its image.
+    life = Life(Node.open(directory), directory.parent / "life", images.PRODUCT)
+    life.load_images()
+    life.install()
+    life.prepare()
+    life.kubectl.apply([life.resource])
+    return life
 
 
 def test_nothing_is_started_where_the_network_enforces_nothing(porous: Life) -> None:
@@ -55,3 +83,13 @@ def test_nothing_is_started_where_the_network_enforces_nothing(porous: Life) -> 
     assert checks["stranger -> inference"]["detail"].endswith(": reached, must be blocked")
     events = porous.kubectl.get("events", "-n", "default")["items"]
     assert any(event["reason"] == "NotEnforced" for event in events)
+
+
+def test_a_killed_run_leaves_nothing(starter: Starter, directory: Path) -> None:
+    """With all those pods running."""
+    assert len(left_behind(directory)) > 10
+    starter.send_signal(signal.SIGKILL)
+    starter.wait()
+    assert wait_until(lambda: left_behind(directory) == [], 60), left_behind(directory)
+    Node.open(directory).remove()
+    assert not directory.exists()

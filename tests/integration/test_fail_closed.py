@@ -69,7 +69,7 @@ def ask(auditor: Auditor, number: int, chooser: random.Random) -> Received:
         head = "".join(f"{name}: {value}\r\n" for name, value in MACHINE.items())
         wire.sendall(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         while not received.complete and patience != 0:
-            if not (data := wire.recv(chooser.choice([10, 300, 65536]))):
+            if not (data := wire.recv(chooser.choice([40, 400, 65536]))):
                 break
             received.parser.feed_data(data)
             patience = None if patience is None else patience - 1

@@ -189,17 +189,18 @@ class World:
         self.until_condition(name, "WorkloadsReady", "False", "PodsNotReady")
 
     def quiet(self, name: str, seconds: float = 2.0) -> dict[Key, str]:
-        """Wait until nothing of a deployment has changed for a while; returns its versions."""
-        known, since = self.versions(name), time.monotonic()
+        """Wait until nobody has written anything of a deployment for a while; returns its versions."""
+        seen, since = self.mark(), time.monotonic()
 
-        def still() -> dict[Key, str] | None:
-            nonlocal known, since
-            now = self.versions(name)
-            if now != known:
-                known, since = now, time.monotonic()
-            return known if time.monotonic() - since > seconds else None
+        def still() -> bool:
+            nonlocal seen, since
+            before, seen = seen, self.mark()
+            if any(name in json.dumps(event["objectRef"]) for event in self.plane.audit_events(before)):
+                since = time.monotonic()
+            return time.monotonic() - since > seconds
 
-        return until(still, f"{name} becomes quiet")
+        until(still, f"{name} becomes quiet")
+        return self.versions(name)
 
     # --- the operator's traces ---
 
