@@ -36,6 +36,8 @@ class Binary:
     """Whether any version on `PATH` will do."""
     made_of: str = ""
     """The Go module whose program this is, where `package` is a smaller main package of our own."""
+    tags: str = ""
+    """Build tags by which a program leaves out what the tests don't use."""
 
     @property
     def origin(self) -> str:
@@ -56,7 +58,8 @@ class Binary:
     @property
     def build_arguments(self) -> tuple[str, ...]:
         """What follows `go build`, but for the output path."""
-        return ("-trimpath", "-ldflags", self.linker_flags, self.package)
+        tags = ("-tags", self.tags) if self.tags else ()
+        return ("-trimpath", *tags, "-ldflags", self.linker_flags, self.package)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ KUBERNETES = "v1.37.2"
 CERT_MANAGER = "v1.11.5"
 CILIUM = "v1.20.2"
 LOCAL_PATH = "v0.0.30"
+#: Its Go module's version: what runs is Prometheus 3.15.0. Later ones need a newer Go than `gotoolchain` fetches.
+PROMETHEUS = "v0.315.0"
 
 
 def _kubernetes(name: str, seconds: int, *, in_assets: bool = False, on_path: bool = False) -> Binary:
@@ -127,6 +132,11 @@ PROGRAMS: dict[str, Binary] = {
         Binary(
             "rclone", "v1.76.0", "rclone", "cloister.dev/tests/cluster/rclone", 130,
             "github.com/rclone/rclone/fs.Version", made_of="github.com/rclone/rclone",
+        ),
+        Binary(
+            "promtool", PROMETHEUS, "prometheus", "github.com/prometheus/prometheus/cmd/promtool", 120,
+            "github.com/prometheus/common/version.Version",
+            tags="remove_all_sd",  # service discovery: the SDKs of every cloud, minutes of compiling
         ),
         _kubernetes("kubelet", 115),
         _kubernetes("kube-scheduler", 20),

