@@ -12,6 +12,8 @@ from cloister.spec import LLMDeployment, parse
 EXAMPLES = Path(__file__).parents[1] / "manifests" / "examples"
 REMOVED = object()
 """The value that takes a field away."""
+UNEXPORTED = {"spec.audit.export": REMOVED}
+"""Changes of the example support-bot: nothing is told outside the cluster."""
 
 
 def example(name: str = "support-bot") -> dict[str, Any]:

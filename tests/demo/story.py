@@ -118,6 +118,7 @@ class Story(Telling):
         expires = (datetime.now(UTC) + timedelta(days=30)).date().isoformat()
         exception = {"control": "ZT-17", "reason": "embedded demo: no kubelet runs the canary", "expires": expires}
         self._note("with an exception for ZT-17: without a node nothing can prove isolation, and status says so")
+        self._note("on a node its exporter, and nothing else, would wait for a user to make the Secret export-keys")
         return {**self.example, "spec": {**self.example["spec"], "exceptions": [exception]}}
 
     def _settled(self) -> bool:

@@ -23,7 +23,7 @@ from cloister.cli.errors import UserError
 from cloister.lint import RULES
 from cloister.spec import parse
 from tests.backends import backed
-from tests.edits import EXAMPLES, edited, example
+from tests.edits import EXAMPLES, REMOVED, edited, example
 
 CASES = Path(__file__).parents[1] / "cases"
 MAPPED = sorted(path.parent.name for path in CASES.glob("*/input.yaml"))
@@ -151,13 +151,13 @@ def test_lint_passes_and_fails() -> None:
     assert "0 errors" in run("lint", SUPPORT_BOT)
     run("lint", MINIMAL)
     run("lint", "--strict", MINIMAL, code=1)
-    text, key = (
-        Path(SUPPORT_BOT).read_text(),
-        parse({"metadata": {"name": "x", "uid": "u"}, "spec": example()["spec"]}).spec.audit.recipients[0],
-    )
+    # Without an export, whose key is a warning always.
+    bare = edited(example()).set("spec.audit.export", REMOVED).raw
+    text = yaml.safe_dump(bare, allow_unicode=True, width=1000)
+    key = parse({"metadata": {"name": "x", "uid": "u"}, "spec": bare["spec"]}).spec.audit.recipients[0]
     run("lint", "--strict", "-", stdin=text, code=1)  # the examples' key is there to be replaced
     own = "cloister-pub-mlkem768x25519:" + "A" * 1622
-    run("lint", "--strict", "-", stdin=text.replace(key, f"{own}, {own[:-1]}Q"))
+    run("lint", "--strict", "-", stdin=text.replace(f"- {key}", f"- {own}\n    - {own[:-1]}Q"))
 
 
 def test_lint_names_line_code_field_value_and_way_out() -> None:

@@ -10,7 +10,7 @@ from cloister.names import namespace
 from cloister.spec import LLMDeployment
 from cloister.zones import FLOW_TABLE, GATE_METRICS_PORT, GATE_PORT, METRICS_PORT, Component, Party, Verb, Zone
 from tests.backends import backed
-from tests.edits import REMOVED, deployment
+from tests.edits import REMOVED, UNEXPORTED, deployment
 from tests.strategies import ED25519, deployments
 
 
@@ -134,29 +134,36 @@ def test_write_is_for_declared_writers() -> None:
 def test_scrape_reaches_the_counts_of_every_pod_and_no_gate() -> None:
     for rule, port in (("scrape", METRICS_PORT), ("scrape-gate", GATE_METRICS_PORT)):
         found = row(rule)
-        assert {flow.target.component for flow in found} == set(Component) - {Component.EXPORTER}
+        assert {flow.target.component for flow in found} == set(Component)
         assert {(flow.port, flow.source.namespace, *flow.source.pods.items()) for flow in found} == {
             (port, "monitoring", ("app.kubernetes.io/name", "prometheus"))
         }
         assert not {flow.source.identity for flow in found} - {""}
     assert not row("scrape", {"spec.metrics": REMOVED})
+    unexported = row("scrape", UNEXPORTED)
+    assert {flow.target.component for flow in unexported} == set(Component) - {Component.EXPORTER}
 
 
 def test_the_example_shows_every_row() -> None:
-    """But for those of a backend and of an export, which it does not have."""
-    absent = {"resolve", "keep", "collect", "export"}
-    assert {flow.rule.id for flow in flows(deployment())} == {rule.id for rule in FLOW_TABLE} - absent
+    """But for those of a backend, which it does not have."""
+    assert {flow.rule.id for flow in flows(deployment())} == {rule.id for rule in FLOW_TABLE} - {"resolve", "keep"}
+
+
+def test_without_an_export_nothing_is_collected_or_told() -> None:
+    lost = {flow.rule.id for flow in flows(deployment())} - {flow.rule.id for flow in flows(deployment(UNEXPORTED))}
+    assert lost == {"collect", "export"}
 
 
 def test_a_store_with_a_backend_and_nothing_else_reaches_dns_and_its_addresses() -> None:
-    found = [flow for flow in flows(deployment(backed("checkpoints"))) if flow.target.component is None]
+    changed = flows(deployment(UNEXPORTED | backed("checkpoints")))
+    found = [flow for flow in changed if flow.target.component is None]
     assert {flow.source.component for flow in found} == {Component.CHECKPOINTS}
     assert [(flow.port, flow.rule.protocols, flow.target.addresses, flow.target.namespace) for flow in found] == [
         (53, ("UDP", "TCP"), (), "kube-system"),
         (53, ("UDP", "TCP"), ("169.254.20.10/32",), ""),
         (443, ("TCP",), ("203.0.113.0/24",), ""),
     ]
-    assert not [flow for flow in flows(deployment()) if flow.target.component is None]
+    assert not [flow for flow in flows(deployment(UNEXPORTED)) if flow.target.component is None]
 
 
 def test_a_renamed_client_leaves_nothing_behind() -> None:

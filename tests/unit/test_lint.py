@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from cloister.lint import ADMINISTRATIVE, REFUSED, RULES, Finding, Severity, checked, lint, lint_raw
 from cloister.spec import LLMDeployment, SpecError
-from tests.edits import EXAMPLES, REMOVED, deployment, example
+from tests.edits import EXAMPLES, REMOVED, UNEXPORTED, deployment, example
 from tests.strategies import DIGEST, ED25519, deployments
 
 TODAY = dt.date(2026, 6, 15)
@@ -283,7 +283,7 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
     "CL602": (
         {"spec.audit.recipients": [HYBRID, X25519]},
         "spec.audit.recipients[1]",
-        {"spec.audit.recipients": [HYBRID]},
+        UNEXPORTED | {"spec.audit.recipients": [HYBRID]},
     ),
     "CL603": ({"spec.audit.content": "Full"}, "spec.audit.content", {"spec.audit.content": "Redacted"}),
     "CL604": ({"spec.audit.content": "None"}, "spec.audit.content", {"spec.audit.content": "Hash"}),
@@ -296,7 +296,7 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
             }
         },
         "spec.audit.export.publicKey",
-        {},
+        UNEXPORTED,
     ),
 }
 

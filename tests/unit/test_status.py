@@ -83,8 +83,9 @@ def test_what_an_exporter_told_stays_as_long_as_one_is_declared() -> None:
         "secretRef": {"name": "export-keys"},
         "webhook": {"url": "https://hooks.example.com/take", "addresses": ["203.0.113.7"]},
     }
-    without = Scene()
-    declared = Scene(audit=without.raw["spec"]["audit"] | {"export": export})
+    audit = {field: value for field, value in resource()["spec"]["audit"].items() if field != "export"}
+    without = Scene(audit=audit)
+    declared = Scene(audit=audit | {"export": export})
     for scene in (declared, without):
         scene.raw["status"] = {"alerts": told}
     assert declared.status()["alerts"] == told
@@ -163,7 +164,7 @@ def test_records_are_vouched_for_by_ready_auditors_alone() -> None:
     said = conditions.find({"status": scene.status()}, "AuditRecording")
     assert said
     assert said["status"] == "True"
-    assert "content Redacted, sealed for 1 recipient," in said["message"]
+    assert "content Redacted, sealed for 1 recipient and the exporter, whose key opens all of it," in said["message"]
     scene.live[scene.find("StatefulSet", "checkpoints")]["status"] = {"readyReplicas": 0}
     said = conditions.find({"status": scene.status()}, "AuditRecording")
     assert said
