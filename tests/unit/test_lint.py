@@ -287,7 +287,7 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
     ),
     "CL603": ({"spec.audit.content": "Full"}, "spec.audit.content", {"spec.audit.content": "Redacted"}),
     "CL604": ({"spec.audit.content": "None"}, "spec.audit.content", {"spec.audit.content": "Hash"}),
-    "CL605": ({}, "spec.audit.recipients[0]", {"spec.audit.recipients": [X25519]}),
+    "CL605": ({}, "spec.audit.recipients[0]", UNEXPORTED | {"spec.audit.recipients": [X25519]}),
     "CL606": (
         {
             "spec.audit.export": {
@@ -363,6 +363,11 @@ def test_lint_never_stumbles_and_always_says_the_same(parsed: LLMDeployment) -> 
 )
 def test_administrative_paths(path: str) -> None:
     assert found({"spec.inference.apis.chat.paths": [path]}, "CL301")[0].value == path
+
+
+def test_every_key_of_the_examples_is_known() -> None:
+    fields = [finding.field for finding in found({}, "CL605")]
+    assert fields == ["spec.audit.recipients[0]", "spec.audit.export.publicKey"]
 
 
 def test_administrative_paths_say_whose_they_are() -> None:

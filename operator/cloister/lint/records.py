@@ -8,8 +8,11 @@ from cloister.spec import LLMDeployment
 from cloister.spec.fields import Content
 from cloister.spec.recipient import POST_QUANTUM_PREFIX
 
-EXAMPLE_RECIPIENT = "cloister-pub-x25519:UdvIK-V6UaWWGuipEkHpntRYfEtPJy5PGcaVGft3GVY"
-"""The key of the examples. Its private half was never kept: what is sealed for it alone is lost."""
+EXAMPLE_RECIPIENTS = (
+    "cloister-pub-x25519:UdvIK-V6UaWWGuipEkHpntRYfEtPJy5PGcaVGft3GVY",
+    "cloister-pub-x25519:W1UVYqChL554shd6hCnuGiH1lslr2eB-ml9qXv0ZkTk",
+)
+"""The keys of the examples. Their private halves were never kept: what is sealed for them alone is lost."""
 
 _FIELD = "spec.audit.recipients"
 
@@ -48,9 +51,13 @@ def _exporter(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
 
 
 def _example(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
-    for index, recipient in enumerate(deployment.spec.audit.recipients):
-        if recipient == EXAMPLE_RECIPIENT:
-            yield Hit(f"{_FIELD}[{index}]", "this is the examples' key, and nobody has its private half")
+    audit = deployment.spec.audit
+    keys = {f"{_FIELD}[{index}]": recipient for index, recipient in enumerate(audit.recipients)}
+    if audit.export:
+        keys["spec.audit.export.publicKey"] = audit.export.public_key
+    for field, key in keys.items():
+        if key in EXAMPLE_RECIPIENTS:
+            yield Hit(field, "this is the examples' key, and nobody has its private half")
 
 
 RECORDS = (
