@@ -39,6 +39,12 @@ def test_the_key_changes_with_each_part(repository: Path) -> None:
     assert len(set(keys)) == len(keys)
 
 
+def test_the_key_changes_with_how_images_are_made(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key()
+    monkeypatch.setattr(imagebuild, "_HOW", "another way")
+    assert key() != before
+
+
 @pytest.mark.parametrize("name", images.RECIPES)
 def test_every_recipe_is_made_of_what_is_there(name: str) -> None:
     recipe = images.RECIPES[name]
@@ -67,3 +73,30 @@ def test_the_latest_used_images_of_a_name_are_kept(tmp_path: Path, monkeypatch: 
     assert made == keys, "each is built once"
     kept = {path.name for path in (tmp_path / "cloister" / "images").glob("name-*")}
     assert kept == {f"name-{kept_key}" for kept_key in (keys[0], keys[3], keys[4], keys[5])}
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """What buildah kept of earlier builds."""
+    layers = tmp_path / "storage" / "root" / "overlay-layers" / "layers.json"
+    layers.parent.mkdir(parents=True)
+    layers.write_text('[{"id": "1"}, {"id": "2"}]')
+    return tmp_path / "storage"
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "buildah", "kept"),
+    [
+        ("_STORAGE_LAYERS", 2, "true", True),
+        ("_STORAGE_LAYERS", 1, "true", False),
+        ("_STORAGE_GB", 0, "true", False),
+        ("_STORAGE_LAYERS", 2, "false", False),
+    ],
+    ids=["in use", "too many layers", "too many bytes", "broken"],
+)
+def test_storage_starts_anew_where_it_is_too_large_or_broken(
+    storage: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int, buildah: str, kept: bool
+) -> None:
+    monkeypatch.setattr(imagebuild, limit, value)
+    imagebuild._make_ready(storage, [buildah])
+    assert (storage / "root").exists() == kept

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +20,15 @@ from tests.cluster.progress import run_watched
 
 ROOT = Path(__file__).parents[3]
 _TRUSTED = Path("/etc/ssl/certs")
-#: Builds go through the machine's own trust and uv's own cache, as they would with the user's `docker build`.
+#: Builds go through the machine's own trust.
 _PIP = f"[global]\ncert = {_TRUSTED}/ca-certificates.crt\n"
 _UV = "system-certs = true\n"
+_HOW = "--layers=true --compression-format=zstd"
+"""How images are made and packed, which makes part of their keys: change it with the commands, where results differ."""
+_STORAGE_GB = 12
+_STORAGE_LAYERS = 1000
+"""More than that, and what buildah keeps between builds starts anew: it forgets nothing by itself, and looks through
+all of its images at every step."""
 _KEPT = 4
 """Images of one name, the latest used: branches that are worked on at the same time don't take them from each other."""
 
@@ -49,7 +57,7 @@ class Recipe:
 
     def key(self, keys_of_bases: Mapping[str, str]) -> str:
         """Changes with anything that changes the image."""
-        digest = hashlib.sha256(repr((self.text, self.identity, sorted(keys_of_bases.items()))).encode())
+        digest = hashlib.sha256(repr((_HOW, self.text, self.identity, sorted(keys_of_bases.items()))).encode())
         for path in self._files():
             digest.update(repr((str(path.relative_to(ROOT)), hashlib.sha256(path.read_bytes()).digest())).encode())
         return digest.hexdigest()[:12]
@@ -79,6 +87,8 @@ def build(name: str, key: str, recipe: Recipe, bases: Mapping[str, Built], tag: 
     home.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(home.parent / ".lock"):
         if not home.exists():
+            for left in home.parent.glob(".building-*"):
+                _remove(left)  # by a build that was killed
             with _staging(home.parent) as staging:
                 _build(name, recipe, bases, tag, staging)
                 (staging / "out").rename(home)
@@ -98,30 +108,62 @@ def _build(name: str, recipe: Recipe, bases: Mapping[str, Built], tag: str, stag
     (staging / "Dockerfile").write_text(recipe.text)
     (staging / "pip.conf").write_text(_PIP)
     (staging / "uv.toml").write_text(_UV)
-    uv_cache = cache_root().parents[1] / "uv"
-    uv_cache.mkdir(parents=True, exist_ok=True)
     out = staging / "out"
     out.mkdir()
-    buildah = ["buildah", "--root", str(staging / "storage"), "--runroot", str(staging / "run")]
+    storage = cache_root().parent / "images" / ".storage"
+    buildah = ["buildah", "--root", str(storage / "root"), "--runroot", str(staging / "run")]
+    _make_ready(storage, buildah)
     volumes = {
         f"{_TRUSTED}:{_TRUSTED}:ro",
         f"{staging / 'pip.conf'}:/etc/pip.conf:ro",
         f"{staging / 'uv.toml'}:/etc/uv/uv.toml:ro",
-        f"{uv_cache}:/root/.cache/uv",
     }
     image = f"localhost/{name}:{tag}"
-    command = [
-        *buildah, "build", "--isolation=chroot", "--layers=false", "--format=oci", "--pull-never",
+    build = [
+        *buildah, "build", "--isolation=chroot", "--layers=true", "--format=oci", "--pull-never",
         *(f"--volume={volume}" for volume in sorted(volumes)),
         *(f"--build-arg={argument}=oci-archive:{base.archive}" for argument, base in bases.items()),
         f"--file={staging / 'Dockerfile'}", f"--tag={image}", str(context),
     ]  # fmt: skip
+    push = [
+        *buildah, "push", f"--digestfile={out / 'digest'}", "--compression-format=zstd", "--compression-level=1",
+        image, f"oci-archive:{out / 'image.tar'}:{tag}",
+    ]  # fmt: skip
     try:
-        run_watched(command, f"image {name}", recipe.seconds, doing="building")
-        push = [*buildah, "push", f"--digestfile={out / 'digest'}", image, f"oci-archive:{out / 'image.tar'}:{tag}"]
+        run_watched(build, f"image {name}", recipe.seconds, doing="building")
         run_watched(push, f"image {name}", 20, doing="packing")
-    finally:
-        run_watched([*buildah, "rmi", "--all", "--force"], f"image {name}", 10, doing="tidying up")
+    except RuntimeError:
+        _remove(storage)  # it may be at fault, and costs only time
+        raise
+
+
+def _make_ready(storage: Path, buildah: Sequence[str]) -> None:
+    """Storage with the layers of earlier builds, or anew where those are too many or a killed build left it broken."""
+    try:
+        if storage.exists():
+            run_watched([*buildah, "rm", "--all"], "image storage", 10, doing="tidying up")
+    except RuntimeError:
+        _remove(storage)
+    if _is_too_large(storage):
+        _remove(storage)
+
+
+def _is_too_large(storage: Path) -> bool:
+    layers = storage / "root" / "overlay-layers" / "layers.json"
+    if not layers.exists():
+        return False
+    if len(json.loads(layers.read_text())) > _STORAGE_LAYERS:
+        return True
+    used = subprocess.run(["du", "-s", "-BG", str(storage)], stdout=subprocess.PIPE, text=True, check=False).stdout
+    return int(used.partition("G")[0] or 0) > _STORAGE_GB
+
+
+def _remove(storage: Path) -> None:
+    mounted = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for path in reversed(mounted):
+        if Path(path).is_relative_to(storage):
+            subprocess.run(["umount", "--lazy", path], check=False)
+    shutil.rmtree(storage, ignore_errors=True)
 
 
 @contextmanager
