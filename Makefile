@@ -35,9 +35,9 @@ demo: .venv/.synced ## An embedded control plane, the operator and an example on
 demo-down: .venv/.synced ## Stop what `make demo` started
 	$(PY) -m tests.demo down
 
-build: .venv/.synced ## Programs and images that tests need, from source, once
-	$(PY) -m tests.cluster build
-	$(PY) -m tests.cluster.node images
+build: .venv/.synced ## Programs and images that tests need and that take long, from source, once
+	$(PY) -m tests.cluster build --all
+	$(PY) -m tests.cluster.node images gate store tiny-llm-server
 
 test: .venv/.synced ## Everything that needs no kubelet; PYTEST_ARGS="-k name -x" narrows it
 	$(PY) -m tests.cluster build

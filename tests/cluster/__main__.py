@@ -1,6 +1,6 @@
 """`python -m tests.cluster`: build the programs, and keep a control plane for as long as you like.
 
-    build [NAME...]                  build everything that a control plane needs, or these
+    build [--all] [NAME...]          build everything that a control plane needs, a node too, or these
     up    [--dir DIR] [--cert-manager]   start a control plane that keeps running; safe to repeat
     down  [--dir DIR]                stop it and remove all of it; safe to repeat
     env   [--dir DIR]                shell lines: KUBECONFIG, and a PATH with the built programs
@@ -35,13 +35,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _build(options: argparse.Namespace) -> int:
     started = time.monotonic()
-    names = options.names or [name for name in binaries.PROGRAMS if name not in binaries.ONLY_FOR_NODE]
+    left_out = () if options.all else binaries.ONLY_FOR_NODE
+    names = options.names or [name for name in binaries.PROGRAMS if name not in left_out]
     if unknown := sorted(set(names) - set(binaries.PROGRAMS)):
         print(f"unknown: {', '.join(unknown)}; known: {', '.join(binaries.PROGRAMS)}", file=sys.stderr)
         return 2
     built = binaries.paths(names)
     if any(name.startswith("cert-manager") for name in names):
         binaries.cert_manager_files()
+    if options.all:
+        binaries.cilium_files()
+        binaries.local_path_files()
     for name, program in built.items():
         print(f"{name:26} {program}")
     print(f"ready after {time.monotonic() - started:.1f} s", file=sys.stderr)
@@ -84,6 +88,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     build = commands.add_parser("build", help="build the programs into the cache")
+    build.add_argument("--all", action="store_true", help="what a node needs, too")
     build.add_argument("names", nargs="*", metavar="NAME")
     build.set_defaults(command=_build)
     for name, command, text in (

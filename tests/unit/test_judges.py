@@ -36,7 +36,7 @@ class Stub:
 def test_nothing_found_says_nothing() -> None:
     stats = Stats()
     assert judged(ASKED, (Stub(Action.BLOCK, ()),), stats) == ([], None)
-    assert not stats.verdicts
+    assert not stats.verdicts.total()
 
 
 def test_a_flag_is_recorded_and_lets_through() -> None:
@@ -47,7 +47,7 @@ def test_a_flag_is_recorded_and_lets_through() -> None:
         ("PI001", 900, "Flag"),
         ("classifier", 512, "Flag"),
     ]
-    assert stats.verdicts == {("prompt-injection", "Flag"): 2}
+    assert +stats.verdicts == {("prompt-injection", "Flag"): 2}
 
 
 def test_the_first_that_blocks_refuses_and_all_are_heard() -> None:
