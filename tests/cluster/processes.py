@@ -15,7 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar("T")
 _LOG_LINES_SHOWN = 25
 _POLL = 0.1
 _SPARING = {"GOGC": "400"}
@@ -175,16 +177,15 @@ def _reap() -> None:
     _children[:] = [child for child in _children if child.poll() is None]
 
 
-def wait_until(condition: Callable[[], bool], timeout: float) -> bool:
-    """Poll until the condition holds; False when it does not within `timeout` seconds.
+def wait_until(condition: Callable[[], T], timeout: float) -> T:
+    """Poll until the condition is true, or for `timeout` seconds; returns what it was last.
 
     What takes long to find out is asked less often, so that asking does not slow down what is waited for.
     """
     deadline = time.monotonic() + timeout
     while True:
         asked = time.monotonic()
-        if condition():
-            return True
-        if (answered := time.monotonic()) > deadline:
-            return False
+        found = condition()
+        if found or (answered := time.monotonic()) > deadline:
+            return found
         time.sleep(max(_POLL, 2 * (answered - asked)))

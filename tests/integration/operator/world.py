@@ -46,15 +46,8 @@ JWKS = {
 
 def until(check: Callable[[], T | None], what: str, seconds: float = WAIT) -> T:
     """Poll until the check returns something true, and return that."""
-    found: T | None = None
-
-    def there() -> bool:
-        nonlocal found
-        found = check()
-        return bool(found)
-
-    assert wait_until(there, seconds), f"not within {seconds:.0f} s: {what}"
-    assert found
+    found = wait_until(check, seconds)
+    assert found, f"not within {seconds:.0f} s: {what}"
     return found
 
 
