@@ -41,8 +41,10 @@ def test_the_key_changes_with_each_part(repository: Path) -> None:
 
 def test_the_key_changes_with_how_images_are_made(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = key()
-    monkeypatch.setattr(imagebuild, "_HOW", "another way")
-    assert key() != before
+    for options in ("_BUILD", "_PUSH"):
+        with monkeypatch.context() as patched:
+            patched.setattr(imagebuild, options, ("--another-way",))
+            assert key() != before
 
 
 @pytest.mark.parametrize("name", images.RECIPES)

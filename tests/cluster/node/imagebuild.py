@@ -23,8 +23,9 @@ _TRUSTED = Path("/etc/ssl/certs")
 #: Builds go through the machine's own trust.
 _PIP = f"[global]\ncert = {_TRUSTED}/ca-certificates.crt\n"
 _UV = "system-certs = true\n"
-_HOW = "--layers=true --compression-format=zstd"
-"""How images are made and packed, which makes part of their keys: change it with the commands, where results differ."""
+_BUILD = ("--isolation=chroot", "--layers=true", "--format=oci", "--pull-never")
+_PUSH = ("--compression-format=zstd", "--compression-level=1")
+"""How images are made and packed is part of their keys."""
 _STORAGE_GB = 12
 _STORAGE_LAYERS = 1000
 """More than that, and what buildah keeps between builds starts anew: it forgets nothing by itself, and looks through
@@ -57,7 +58,7 @@ class Recipe:
 
     def key(self, keys_of_bases: Mapping[str, str]) -> str:
         """Changes with anything that changes the image."""
-        digest = hashlib.sha256(repr((_HOW, self.text, self.identity, sorted(keys_of_bases.items()))).encode())
+        digest = hashlib.sha256(repr((_BUILD, _PUSH, self.text, self.identity, sorted(keys_of_bases.items()))).encode())
         for path in self._files():
             digest.update(repr((str(path.relative_to(ROOT)), hashlib.sha256(path.read_bytes()).digest())).encode())
         return digest.hexdigest()[:12]
@@ -110,7 +111,7 @@ def _build(name: str, recipe: Recipe, bases: Mapping[str, Built], tag: str, stag
     (staging / "uv.toml").write_text(_UV)
     out = staging / "out"
     out.mkdir()
-    storage = cache_root().parent / "images" / ".storage"
+    storage = staging.with_name(".storage")
     buildah = ["buildah", "--root", str(storage / "root"), "--runroot", str(staging / "run")]
     _make_ready(storage, buildah)
     volumes = {
@@ -120,13 +121,13 @@ def _build(name: str, recipe: Recipe, bases: Mapping[str, Built], tag: str, stag
     }
     image = f"localhost/{name}:{tag}"
     build = [
-        *buildah, "build", "--isolation=chroot", "--layers=true", "--format=oci", "--pull-never",
+        *buildah, "build", *_BUILD,
         *(f"--volume={volume}" for volume in sorted(volumes)),
         *(f"--build-arg={argument}=oci-archive:{base.archive}" for argument, base in bases.items()),
         f"--file={staging / 'Dockerfile'}", f"--tag={image}", str(context),
     ]  # fmt: skip
     push = [
-        *buildah, "push", f"--digestfile={out / 'digest'}", "--compression-format=zstd", "--compression-level=1",
+        *buildah, "push", *_PUSH, f"--digestfile={out / 'digest'}",
         image, f"oci-archive:{out / 'image.tar'}:{tag}",
     ]  # fmt: skip
     try:

@@ -39,7 +39,7 @@ _USER = "65532:65532"
 
 def load(machine: Machine, names: Iterable[str]) -> dict[str, str]:
     """Make images known to a machine's containerd, building what is missing; the reference by digest of each."""
-    return {name: _imported(machine, name, image(name)) for name in names}
+    return {name: _imported(machine, name) for name in names}
 
 
 @cache
@@ -61,12 +61,12 @@ def reference(name: str) -> str:
     return f"{REGISTRY}/{name}@{image(name).digest}"
 
 
-def _imported(machine: Machine, name: str, built: Built) -> str:
+def _imported(machine: Machine, name: str) -> str:
     """Under the digest too: kubelet finds what was pinned, and asks no registry."""
-    repository, pinned = f"{REGISTRY}/{name}", reference(name)
+    pinned = reference(name)
     ctr = ("ctr", "--namespace=k8s.io", "images")
     if pinned not in machine.run(*ctr, "list", "-q").split():
-        machine.run(*ctr, "import", f"--base-name={repository}", "--digests", str(built.archive))
+        machine.run(*ctr, "import", f"--base-name={REGISTRY}/{name}", "--digests", str(image(name).archive))
     return pinned
 
 
