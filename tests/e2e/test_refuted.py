@@ -47,11 +47,13 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def starter(directory: Path) -> Iterator[Starter]:
     """Who has started a node whose network enforces nothing, and holds it."""
     process = subprocess.Popen([sys.executable, "-c", _START, str(directory)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    assert process.stdout.readline() == "up\n"
-    yield process
-    process.kill()
-    process.wait()
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == "up\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
