@@ -82,7 +82,8 @@ class Network:
         _run([*_inside(self._router), "iptables-restore"], rules)
 
     def _rules(self, policies: list[Object], directions: Sequence[str]) -> Iterator[str]:
-        yield "-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
+        # Replies alone: else a flow of the rules before would open the way to a new one from the same port.
+        yield "-A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED --ctdir REPLY -j ACCEPT"
         for index, pod in enumerate(self.pods):
             for direction, own, other, end in (("Egress", "-s", "-d", "to"), ("Ingress", "-d", "-s", "from")):
                 governing = [
