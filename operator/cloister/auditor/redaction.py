@@ -1,6 +1,6 @@
 """Redaction of text that comes piece by piece, with the same result as of the whole."""
 
-import re
+from collections.abc import Iterator
 
 from cloister.journal.redact import redact
 
@@ -10,7 +10,6 @@ MAX_HOLD = 16384
 """A text without a place to cut is redacted as it is when it is as long as this."""
 
 _KEY_BEGINS, _KEY_ENDS = "-----BEGIN ", "-----END "
-_GAPS = re.compile(r"\s+")
 
 
 class StreamRedactor:
@@ -24,26 +23,34 @@ class StreamRedactor:
         self._held += text
         if len(self._held) <= 2 * HOLD:
             return ""
-        return self._told(self._place())
+        told, self._held = self._cut()
+        return told
 
     def end(self) -> str:
         """The rest."""
-        return self._told(len(self._held))
+        rest, self._held = self._held, ""
+        return redact(rest) if rest else ""
 
-    def _told(self, place: int) -> str:
-        ready, self._held = self._held[:place], self._held[place:]
-        return redact(ready) if ready else ""
-
-    def _place(self) -> int:
-        """Where to cut: between words, early enough, and not through a value."""
+    def _cut(self) -> tuple[str, str]:
+        """What can be told, redacted, and what waits: cut between words, early enough, and not through a value."""
         held = self._held
         if held.rfind(_KEY_BEGINS) > held.rfind(_KEY_ENDS) and len(held) < MAX_HOLD:
-            return 0
-        whole = None
-        for gap in reversed(list(_GAPS.finditer(held, 0, len(held) - HOLD))):
-            whole = whole if whole is not None else redact(held)
-            if redact(held[: gap.start()]) + redact(held[gap.start() :]) == whole:
-                return gap.start()
-            if gap.start() < len(held) - 4 * HOLD:
+            return "", held
+        whole = redact(held)
+        for gap in _gaps(held, len(held) - HOLD):
+            told, rest = redact(held[:gap]), held[gap:]
+            if told + redact(rest) == whole:
+                return told, rest
+            if gap < len(held) - 4 * HOLD:
                 break
-        return len(held) if len(held) >= MAX_HOLD else 0
+        return (whole, "") if len(held) >= MAX_HOLD else ("", held)
+
+
+def _gaps(text: str, end: int) -> Iterator[int]:
+    """Where spaces begin before ``end``, the last ones first."""
+    head = text[:end]
+    while head:
+        bare = head.rstrip()
+        if len(bare) < len(head):
+            yield len(bare)
+        head = bare[: len(bare) - len(bare.rsplit(None, 1)[-1])] if bare else ""

@@ -91,11 +91,14 @@ def blocks(found: Features, weights: NDArray[np.int8]) -> tuple[NDArray[np.int64
     if words:
         until = found.places.searchsorted(_BORDERS[: number + 1])
         counts += (until[1:] - until[:-1]) * len(found.words)
-    for length in found.words:
-        of_bytes[found.places[:length]] += each[done : done + length]
-        done += length
-        for last in range(length, words):
-            counts[found.places[last] // STRIDE] -= 1
+        of_words = np.zeros(words, np.int16)
+        for length in found.words:
+            of_words[:length] += each[done : done + length]
+            done += length
+            for last in range(length, words):
+                counts[found.places[last] // STRIDE] -= 1
+        of_words += of_bytes.take(found.places)
+        of_bytes[found.places] = of_words
     return of_bytes.reshape(number, STRIDE).sum(1, dtype=np.int64), counts
 
 

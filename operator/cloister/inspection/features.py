@@ -38,8 +38,9 @@ def _powers(base: int) -> NDArray[np.uint32]:
 
 
 _UP, _DOWN = _powers(_K), _powers(_INVERSE)
-_LETTERS = np.zeros(256, np.bool_)
-_LETTERS[[*range(48, 58), *range(97, 123), *range(128, 256), ord("_"), ord("'")]] = True
+_IN_WORDS = frozenset(b"0123456789abcdefghijklmnopqrstuvwxyz_'") | frozenset(range(128, 256))
+_LETTERS = bytes(byte in _IN_WORDS for byte in range(256))
+"""1 for each byte that words are made of, 0 for the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +60,16 @@ class Features:
 
 def features(data: bytes) -> Features:
     """Of at most :data:`PIECE` bytes."""
-    text = np.frombuffer(data, np.uint8)
-    wide = text.astype(np.uint32)
+    wide = np.frombuffer(data, np.uint8).astype(np.uint32)
     wide += np.uint32(1)
-    places, words = _words(text, wide)
+    places, words = _words(data, wide)
     characters, grams = _sizes(len(wide), CHARACTERS), _sizes(len(words), WORDS)
     # Into one array, and changed where it lies: for a short text an array operation costs what a call costs.
     hashes = np.empty(sum(characters) + sum(grams), np.uint32)
     done = _rolling(wide, np.uint32(_K), CHARACTERS, _SALTS, hashes)
     _rolling(words, _MIX, WORDS, _WORD_SALTS, hashes[done:])
     _to_slots(hashes)
-    return Features(hashes, characters, grams, places, len(text))
+    return Features(hashes, characters, grams, places, len(data))
 
 
 def _sizes(units: int, lengths: tuple[int, ...]) -> tuple[int, ...]:
@@ -91,15 +91,16 @@ def _rolling(
     return done
 
 
-def _words(text: NDArray[np.uint8], wide: NDArray[np.uint32]) -> tuple[Places, Hashes]:
-    """Where words begin, and a hash of each: the difference of two prefix sums, brought back to the first power."""
-    inside = np.zeros(len(text) + 2, np.bool_)
-    inside[1:-1] = _LETTERS[text]
+def _words(data: bytes, wide: NDArray[np.uint32]) -> tuple[Places, Hashes]:
+    """Where words begin, and a hash of each: its bytes times powers of K, brought back to the first power."""
+    inside = np.frombuffer(b"\0%b\0" % data.translate(_LETTERS), np.uint8)
     edges = np.flatnonzero(inside[1:] != inside[:-1])
-    starts, ends = edges[::2], edges[1::2]
-    sums = np.zeros(len(text) + 1, np.uint32)
-    np.cumsum(wide * _UP[: len(text)], out=sums[1:])
-    return starts, (sums[ends] - sums[starts]) * _DOWN[starts]
+    starts = edges[::2]
+    if not len(starts):
+        return starts, np.empty(0, np.uint32)
+    # From each edge to the next, and from the last to the end.
+    sums = np.add.reduceat(wide * _UP[: len(data)], edges[:-1] if edges[-1] == len(data) else edges)
+    return starts, sums[::2] * _DOWN.take(starts)
 
 
 def _to_slots(hashes: Hashes) -> None:

@@ -30,6 +30,19 @@ _REACH = 4096
 _ENOUGH = 256
 """Characters in which half of the words that count usually are."""
 _WORD = re.compile(r"[^\W\d_]+|\d+")
+_IN_ASCII = re.compile(rb"[a-z]+|0+")
+_NUMBER = b"0"
+"""What every number counts as."""
+
+
+def _folded(byte: int) -> int:
+    if ord("0") <= byte <= ord("9"):
+        return ord("0")
+    return ord(chr(byte).lower()) if byte < 128 and chr(byte).isalpha() else ord(" ")
+
+
+_FOLDED = bytes(map(_folded, range(256)))
+"""ASCII in lower case, with one digit for all of them and space for what is in no word."""
 
 
 def fingerprint(text: str) -> int:
@@ -39,21 +52,28 @@ def fingerprint(text: str) -> int:
         words = [*words[: MAX_WORDS // 2], *words[-MAX_WORDS // 2 :]]
     if len(words) < LEAST_WORDS:
         return int.from_bytes(blake2b(text.strip().lower().encode("utf-8", "replace"), digest_size=8).digest(), "big")
-    return _simhash(["0" if word[0].isdigit() else word for word in words])
+    return _simhash(words)
 
 
-def _words(text: str) -> list[str]:
+def _words(text: str) -> list[bytes]:
     """All words of a text, or at least as many as count, of its beginning and of its end."""
     ends = _ends(text)
     if not ends.isascii():
-        return _WORD.findall(unicodedata.normalize("NFKC", ends).lower())
-    first, last = ends[:_ENOUGH], ends[-_ENOUGH:]
+        found = _WORD.findall(unicodedata.normalize("NFKC", ends).lower())
+        return [_NUMBER if word[0].isdigit() else word.encode("utf-8", "replace") for word in found]
     if len(ends) > 2 * _ENOUGH:
         # Where a piece was cut, a word may be cut too: there are more than count, so that one can go.
-        begin, end = _WORD.findall(first.lower())[:-1], _WORD.findall(last.lower())[1:]
+        begin, end = _ascii_words(ends[:_ENOUGH])[:-1], _ascii_words(ends[-_ENOUGH:])[1:]
         if min(len(begin), len(end)) >= MAX_WORDS // 2:
             return [*begin[: MAX_WORDS // 2], *end[-MAX_WORDS // 2 :]]
-    return _WORD.findall(ends.lower())
+    return _ascii_words(ends)
+
+
+def _ascii_words(text: str) -> list[bytes]:
+    data = text.encode().translate(_FOLDED)
+    if _NUMBER not in data:
+        return data.split()
+    return [_NUMBER if word.startswith(_NUMBER) else word for word in _IN_ASCII.findall(data)]
 
 
 def _ends(text: str) -> str:
@@ -70,8 +90,8 @@ def near(one: int, many: Iterable[int], enough: int) -> bool:
     return False
 
 
-def _simhash(words: list[str]) -> int:
-    ones = np.array([crc32(word.encode("utf-8", "replace")) for word in words], _BIG)
+def _simhash(words: list[bytes]) -> int:
+    ones = np.array(list(map(crc32, words)), _BIG)
     hashes = (np.concatenate((ones, ones[:-1] * _FIRST_OF_TWO + ones[1:])) * _SPREAD).astype(_BIG)
     # At most 2 * MAX_WORDS votes for a bit, so that bytes can count them.
     votes = np.unpackbits(hashes.view(np.uint8)).reshape(-1, 64).sum(axis=0, dtype=np.uint8)

@@ -8,7 +8,7 @@ any number of events, and any client goes on reading.
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
@@ -44,14 +44,16 @@ class _Place:
     json: bool = False
 
 
-@dataclass(slots=True)
 class _Event:
-    raw: bytes
-    document: Any = None
-    parts: list[tuple[_Place, int, int, Text]] = field(default_factory=list)
-    """Texts of it: which, from where to where, and where they stand."""
-    changed: bool = False
-    since: float = 0.0
+    __slots__ = ("changed", "document", "parts", "raw", "since")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.document: Any = None
+        self.parts: list[tuple[_Place, int, int, Text]] = []
+        """Texts of it: which, from where to where, and where they stand."""
+        self.changed = False
+        self.since = 0.0
 
 
 class Events:
@@ -75,8 +77,8 @@ class Events:
         self._touched: set[_Place] = set()
         """Texts that have come to say more since it was last asked what can be let go."""
         self._alike = Alike()
-        self._like = (0, "")
-        """Of the text of such events: whose it is, and where it stands."""
+        self._like: tuple[_Place, str] | None = None
+        """The text that such events go on with, and where it stands in them."""
         self._queue: deque[_Event] = deque()
         self.stopped: str | None = None
         """Why nothing more will leave: `found`, or what about the reply can't be inspected."""
@@ -116,9 +118,9 @@ class Events:
     def _read(self, event: _Event) -> None:
         raw = event.raw
         said = self._alike.text(raw) if self._known else None
-        if said is not None:
-            group, where = self._like
-            self._text(event, group, Text(None, "content", where, said, None))
+        if said is not None and self._like:
+            place, where = self._like
+            self._goes_on(event, place, Text(None, "content", where, said, None))
             return
         payload = raw[6:-2]
         if not raw.startswith(b"data: ") or not raw.endswith(b"\n\n") or b"\n" in payload or b"\r" in payload:
@@ -151,9 +153,9 @@ class Events:
         if isinstance(choices, list):
             if text := _only(document):
                 index = text.scope.get("index", 0)
-                self._text(event, index, text)
+                place = self._text(event, index, text)
                 if self._alike.learn(event.raw, text.value):
-                    self._like = (index, text.place)
+                    self._like = (place, text.place)
                 return
         elif self._known and isinstance(kind := document.get("type"), str) and kind.startswith("response."):
             self._response(event, document, kind)
@@ -179,11 +181,17 @@ class Events:
         elif kind in ("response.completed", "response.failed", "response.incomplete"):
             self._end(*self._places)
 
-    def _text(self, event: _Event, group: Any, text: Text, *, whole: bool = False) -> None:
+    def _text(self, event: _Event, group: Any, text: Text, *, whole: bool = False) -> _Place:
         places = {} if whole else self._places.setdefault(group, {})
         place = places.get(text.place)
         if place is None:
             place = places[text.place] = _Place(self._held(text))
+        self._goes_on(event, place, text)
+        if whole:
+            place.held.end()
+        return place
+
+    def _goes_on(self, event: _Event, place: _Place, text: Text) -> None:
         if place.ended and text.value:
             raise Uninspectable("it goes on after its end")
         held = place.held
@@ -191,10 +199,7 @@ class Events:
         if start == 0:
             place.json = text.value.lstrip()[:1] in ("{", "[")
         held.add(text.value)
-        if whole:
-            held.end()
-        else:
-            self._touched.add(place)
+        self._touched.add(place)
         event.parts.append((place, start, held.length, text))
 
     def _hits(self, text: Text) -> list[Hit]:

@@ -72,9 +72,12 @@ def language(text: str) -> str | None:
     words = text.split()
     if len(words) < 8:
         return None
-    counts = Counter(name for word in words for name in _LANGUAGES.get(word, ()))
-    best, count = counts.most_common(1)[0] if counts else ("", 0)
-    return best if count * 10 >= len(words) else "other"
+    counts: dict[str, int] = {}
+    for word in words:
+        for name in _LANGUAGES.get(word, ()):
+            counts[name] = counts.get(name, 0) + 1
+    best = max(counts, key=lambda name: counts[name], default="")
+    return best if counts.get(best, 0) * 10 >= len(words) else "other"
 
 
 def _script(text: str) -> str | None:
