@@ -31,6 +31,7 @@ STORY = (
     "test_rotation",
     "test_kills",
     "test_isolation",
+    "test_export",
     "test_record",
     "test_node",
     "test_refuted",

@@ -112,18 +112,22 @@ class Life:
 
     def release(self) -> dict[str, str]:
         """The checkpoint is signed by the machine that may; what the resource must then say."""
-        self._secret(self.kubectl, "tiny-llm-release", "release", "release.key", "release.key")
+        entries = {"release.key": (self.folder / "release.key").read_text()}
+        self.kubectl.apply([_secret("tiny-llm-release", "release", entries)])
         said: dict[str, str] = json.loads(self._client("release"))
         return said
 
     def serve(self, released: Mapping[str, str]) -> None:
         """The key into the zone, the release into the resource; returns when a replica is ready."""
-        self._grant_custodian()
-        custodian = Kubectl(self.node.kubeconfig_for(CUSTODIAN))
-        self._secret(custodian, "tiny-llm-unseal", "tiny-llm-inference", "key", "unseal.key")
+        self.hand_over("tiny-llm-unseal", "tiny-llm-inference", key=(self.folder / "unseal.key").read_text())
         self.patch(inference={"replicas": 1, "model": {"sha256": released["sha256"]}})
         namespace = "tiny-llm-inference"
         self.wait("the model server", lambda: self._pods_ready(namespace, 1), namespace=namespace, timeout=300)
+
+    def hand_over(self, name: str, namespace: str, **entries: str) -> None:
+        """A Secret into a zone, by the one who may put it there."""
+        self._grant_custodian()
+        Kubectl(self.node.kubeconfig_for(CUSTODIAN)).apply([_secret(name, namespace, entries)])
 
     def people(self, outsiders: Iterable[Outsider] = ASKING) -> None:
         """Pods of an application, of an auditor and of a stranger, to ask and to try from."""
@@ -141,7 +145,7 @@ class Life:
 
         def ready() -> bool:
             pods = self.kubectl.get("pods", "-n", namespace, "--field-selector=status.phase=Running")["items"]
-            return any(_says(pod, "sleep") and _ready(pod) for pod in pods)
+            return any(_says(pod, "sleep") and is_ready(pod) for pod in pods)
 
         self.wait("a training pod that stays", ready, namespace=namespace)
 
@@ -250,7 +254,7 @@ class Life:
 
     def _pods_ready(self, namespace: str, number: int) -> bool:
         pods = self.kubectl.get("pods", "-n", namespace, "-l", NO_CANARY)["items"]
-        return sum(map(_ready, pods)) >= number
+        return sum(map(is_ready, pods)) >= number
 
     def _described(self, namespace: str) -> str:
         described = self.kubectl("describe", "pods", "-n", namespace)
@@ -282,10 +286,6 @@ class Life:
             raise LifeError(f"Job {name} failed: {said}\n{self._described(name_space)}")
         return said
 
-    def _secret(self, kubectl: Kubectl, name: str, namespace: str, entry: str, file: str) -> None:
-        data = {entry: (self.folder / file).read_text()}
-        kubectl.apply([_object("v1", "Secret", name, namespace) | {"stringData": data}])
-
     def _grant_custodian(self) -> None:
         """To write Secrets; the zone guard lets nobody else do it, whatever rights they have."""
         group = "rbac.authorization.k8s.io"
@@ -302,12 +302,17 @@ class Life:
         )
 
 
-def _ready(pod: Mapping[str, Any]) -> bool:
+def is_ready(pod: Mapping[str, Any]) -> bool:
+    """Whether its kubelet says so."""
     return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
 
 
 def _says(pod: Mapping[str, Any], command: str) -> bool:
     return any(command in container.get("command", ()) for container in pod["spec"]["containers"])
+
+
+def _secret(name: str, namespace: str, entries: Mapping[str, str]) -> dict[str, Any]:
+    return _object("v1", "Secret", name, namespace) | {"stringData": dict(entries)}
 
 
 def _object(version: str, kind: str, name: str, namespace: str | None = None) -> dict[str, Any]:

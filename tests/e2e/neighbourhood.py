@@ -24,7 +24,7 @@ SERVING, OTHER = zones.GATE_PORT, zones.GATE_PORT + 1
 METADATA = "169.254.169.254"
 INTERNET = "203.0.113.7"
 """Somewhere outside (RFC 5737): a network beside the node's, with something that answers."""
-_OUTSIDE, _NODE_SIDE = "198.51.100.2", "198.51.100.1"
+OUTSIDE, _NODE_SIDE = "198.51.100.2", "198.51.100.1"
 _CLOSED_PORTS = (8000, 9000, zones.HEALTH_PORT, zones.GATE_HEALTH_PORT, zones.METRICS_PORT, zones.GATE_METRICS_PORT)
 """Ports of a zone's pod where somebody may listen, besides the gate's."""
 
@@ -36,7 +36,7 @@ def neighbourhood(life: Life) -> Prober:
     namespaces = [names.namespace(NAME, zone) for zone in zones.Zone]
     namespaces += sorted({outsider.namespace for outsider in outsiders.ALL})
     listed = [pod for namespace in namespaces for pod in kubectl.get("pods", "-n", namespace)["items"]]
-    ends = [*_pods(listed, Pods(machine), deployment), _outside(machine), _the_node(machine)]
+    ends = [*_pods(listed, Pods(machine), deployment), outside(machine), _the_node(machine)]
     services = {
         f"{service['metadata']['name']}": service["spec"]["clusterIP"]
         for zone in zones.Zone
@@ -76,7 +76,7 @@ def _pods(listed: Iterable[Mapping[str, Any]], on_node: Pods, deployment: LLMDep
     return found
 
 
-def _outside(machine: Machine) -> End:
+def outside(machine: Machine) -> End:
     """A network beside the node's, where the internet and the metadata service are; made on the first call."""
     if "outside" not in machine.run("ip", "netns", "list").split():
         for words in (
@@ -85,13 +85,13 @@ def _outside(machine: Machine) -> End:
             f"ip addr add {_NODE_SIDE}/30 dev outside",
             "ip link set outside up",
             "ip -n outside link set lo up",
-            f"ip -n outside addr add {_OUTSIDE}/30 dev eth0",
+            f"ip -n outside addr add {OUTSIDE}/30 dev eth0",
             f"ip -n outside addr add {INTERNET}/32 dev eth0",
             f"ip -n outside addr add {METADATA}/32 dev eth0",
             "ip -n outside link set eth0 up",
             f"ip -n outside route add default via {_NODE_SIDE}",
-            f"ip route add {INTERNET}/32 via {_OUTSIDE}",
-            f"ip route add {METADATA}/32 via {_OUTSIDE}",
+            f"ip route add {INTERNET}/32 via {OUTSIDE}",
+            f"ip route add {METADATA}/32 via {OUTSIDE}",
         ):
             machine.run(*words.split())
     return End("the internet", "/run/netns/outside", INTERNET)
