@@ -126,15 +126,16 @@ def test_a_sudden_export_is_told_of_whom_it_is_unusual_for(auditor: Auditor) -> 
     weeks_of("ada", auditor.root / "journal" / "behaviour")
     auditor.start()
     auditor.model.given = answer().replace(b'"tiny"', b'"other"').replace(b": 5,", b": 30000,")
+    ada = person()  # once: a second later it would be a fresh sign-in
     assert auditor.ask(prompt("given-whole"), person(sub="bob", sid="s-2")).status == 200
-    assert auditor.ask(prompt("given-whole"), person()).status == 200
+    assert auditor.ask(prompt("given-whole"), ada).status == 200
     auditor.until(lambda: bool(auditor.records("alert")), "an alert")
     (alert,) = auditor.records("alert")
     assert alert["user.id"] == "ada"
     assert alert["code"] == "behaviour.step-up"
     assert "30000 tokens this hour, where 15000 would be much (+40)" in alert["message"]
     assert "model not used before: other (+12)" in alert["message"]
-    assert auditor.ask(prompt(), person()).status == 401
+    assert auditor.ask(prompt(), ada).status == 401
 
 
 def test_a_model_that_begins_to_decline_is_told(auditor: Auditor) -> None:
@@ -145,7 +146,8 @@ def test_a_model_that_begins_to_decline_is_told(auditor: Auditor) -> None:
     begin, count = time.time() - 3 * 86400, BATCH * (LEARN + 1)
     for number in range(count):
         at = begin + number * 2 * 86400 / count
-        assert not list(replies.finished("chat", record, 5, "The answer to this is in the box, and you have it.", at))
+        said = "The answer to this is in the box, and you have it."
+        assert not list(replies.finished("chat", record, [], 5, said, at))
     replies.save(replies.lines())
     auditor.start()
     auditor.model.given = answer("I'm sorry, but I can't help with the thing that you ask for, and that is it.")

@@ -5,6 +5,7 @@ from typing import Any
 
 from cloister.auditor.drift import Replies, told
 from cloister.auditor.openai.replies import Pieces, Summary
+from cloister.inspection.drift import Change
 
 MINUTE = 60.0
 
@@ -15,13 +16,15 @@ def reply(number: int, **more: Any) -> dict[str, Any]:
     return record | {"gen_ai.response.model": "small", "gen_ai.response.finish_reasons": ["stop"]} | more
 
 
-def feed(replies: Replies, first: int, count: int, heard: str, **more: Any) -> list[str]:
+def feed(
+    replies: Replies, first: int, count: int, heard: str, verdicts: list[dict[str, Any]] | None = None, **more: Any
+) -> list[str]:
     """What is told of so many replies, two minutes apart."""
-    return [
-        told(change)
-        for number in range(first, first + count)
-        for change in replies.finished("chat", reply(number, **more), 100 + number % 50, heard, number * 2 * MINUTE)
-    ]
+    found: list[Change] = []
+    for number in range(first, first + count):
+        record, at = reply(number, **more), number * 2 * MINUTE
+        found += replies.finished("chat", record, verdicts or [], 100 + number % 50, heard, at)
+    return list(map(told, found))
 
 
 def test_replies_that_begin_to_decline_are_told_once_also_over_a_restart(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def names(seed: int, count: int) -> list[str]:
 
 
 def exceeded(extraction: Extraction, text: str = "", now: float = NOON, **counts: int) -> list[str]:
-    found = extraction.asked("ada", Question(text, **counts), BUDGET, now, block=True)
+    found = extraction.asked("ada", Question([text] if text else [], **counts), BUDGET, now, block=True)
     return [one.rule for one in found]
 
 
@@ -84,8 +84,8 @@ def test_a_conversation_is_none_of_it() -> None:
     turns: list[dict[str, Any]] = []
     for text in WORK:
         turns += [{"role": "user", "content": text}, {"role": "assistant", "content": "Well."}]
-        assert question(asked(CHAT, messages=turns[:-1])).text == text
-        assert question(asked(CHAT, messages=[*turns, {"role": "tool", "content": "42"}])).text == ""
+        assert question(asked(CHAT, messages=turns[:-1])).texts == [text]
+        assert question(asked(CHAT, messages=[*turns, {"role": "tool", "content": "42"}])).texts == []
 
 
 def test_unrelated_texts_are_far_apart() -> None:
@@ -244,14 +244,15 @@ def test_a_reply_that_repeats_itself_is_cut_and_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "document", "expected"),
     [
-        (CHAT, {"messages": [{"role": "user", "content": "hi"}], "logprobs": True, "n": 3}, Question("hi", 3)),
-        (CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}, Question("hi")),
-        (CHAT, {"messages": [{"role": "user", "content": "hi"}], "n": 3}, Question("hi", 2)),
-        (COMPLETIONS, {"prompt": "hi", "logprobs": 5}, Question("hi", 1)),
-        (COMPLETIONS, {"prompt": [1, 2, 3]}, Question("1 2 3")),
-        (COMPLETIONS, {"prompt": ["a", "b"]}, Question("b")),
-        (RESPONSES, {"input": "hi", "include": ["message.output_text.logprobs"]}, Question("hi", 1)),
-        (RESPONSES, {"input": [{"role": "user", "content": "hi"}], "top_logprobs": 2}, Question("hi", 1)),
+        (CHAT, {"messages": [{"role": "user", "content": "hi"}], "logprobs": True, "n": 3}, Question(["hi"], 3)),
+        (CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}, Question(["hi"])),
+        (CHAT, {"messages": [{"role": "user", "content": "hi"}], "n": 3}, Question(["hi"], 2)),
+        (COMPLETIONS, {"prompt": "hi", "logprobs": 5}, Question(["hi"], 1)),
+        (COMPLETIONS, {"prompt": [1, 2, 3]}, Question(["1 2 3"])),
+        (COMPLETIONS, {"prompt": ["a", "b"]}, Question(["a", "b"])),
+        (COMPLETIONS, {"prompt": [[1, 2], [3]]}, Question(["1 2", "3"])),
+        (RESPONSES, {"input": "hi", "include": ["message.output_text.logprobs"]}, Question(["hi"], 1)),
+        (RESPONSES, {"input": [{"role": "user", "content": "hi"}], "top_logprobs": 2}, Question(["hi"], 1)),
         ("/v1/embeddings", {"input": ["a", "b", "c"]}, Question(embeddings=3)),
         ("/v1/embeddings", {"input": "a"}, Question(embeddings=1)),
         ("/v1/other", {"input": "a", "logprobs": True}, Question()),

@@ -114,11 +114,14 @@ def test_the_threshold_decides() -> None:
             {"tools": [{"type": "function", "function": {"name": "f", "description": "d"}}], "messages": []},
             [("system", "tools[0].function.name", "f"), ("system", "tools[0].function.description", "d")],
         ),
-        ({"strange": {"deep": ["a"]}}, [("user", "body.strange.deep[0]", "a")]),
+        ({"strange": {"deep": ["a"], "type": "b"}}, [("user", "strange.deep[0]", "a"), ("user", "strange.type", "b")]),
+        ({"prompt": None, "query": "a"}, [("user", "query", "a")]),
+        ({"suffix": "", "query": "a"}, [("user", "query", "a")]),
+        ({"prompt": "a", "model": "m", "documents": ["b"]}, [("user", "prompt", "a"), ("user", "documents[0]", "b")]),
     ],
 )
 def test_every_word_of_a_request_is_heard(document: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
-    assert [(one.role, one.where, one.text) for one in words(document)] == expected
+    assert [(one.role, one.where, one.text) for one in words(document, ("model", "prompt"))] == expected
 
 
 def test_nesting_ends() -> None:

@@ -44,8 +44,10 @@ class Ended:
 
     record: dict[str, Any]
     """Its last one."""
-    found: list[dict[str, Any]]
+    asked: list[dict[str, Any]]
     """Verdicts on the request itself."""
+    said: list[dict[str, Any]]
+    """Verdicts on its reply, in whatever record they are."""
     size: int
     heard: str = ""
     """The beginning of the answer."""
@@ -98,9 +100,9 @@ class Watch:
             ended.size,
             units,
             record.get("code") if record["type"] == "refusal" else None,
-            tuple(verdict["kind"] for verdict in (*ended.found, *record.get("verdicts", ()))),
+            tuple(verdict["kind"] for verdict in (*ended.asked, *ended.said)),
         )
-        for change in self.replies.finished(visit.api, record, units, ended.heard, now):
+        for change in self.replies.finished(visit.api, record, ended.said, units, ended.heard, now):
             self.stats.alerts["drift", "warning"] += 1
             self.stats.drifted[change.api, change.feature] += 1
             self._tell(f"drift.{change.feature}", "warning", told(change), {"api": change.api})

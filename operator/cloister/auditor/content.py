@@ -89,6 +89,8 @@ def _redacted(body: bytes) -> Fields:
         # Escapes would hide what is to be redacted.
         try:
             text = orjson.dumps(orjson.loads(body)).decode()
-        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        except orjson.JSONDecodeError:
+            pass  # no JSON, so no escapes either
+        except orjson.JSONEncodeError:
             return {}
     return {"content": redact(text)}

@@ -31,11 +31,12 @@ class Replies:
             _log.warning("the past of replies is lost, and learned anew", error=str(error))
             self._drift = Drift()
 
-    def finished(self, api: str, record: dict[str, Any], tokens: int, heard: str, now: float) -> Iterator[Change]:
-        """Takes in a reply's last record and the beginning of what it says."""
+    def finished(
+        self, api: str, record: dict[str, Any], verdicts: list[dict[str, Any]], tokens: int, heard: str, now: float
+    ) -> Iterator[Change]:
+        """Takes in a reply's last record, all verdicts on it, and the beginning of what it says."""
         if record["type"] != "reply" or record["outcome"] == "cancelled":
             return iter(())
-        verdicts = record.get("verdicts", ())
         reasons = record.get("gen_ai.response.finish_reasons", ())
         features = {
             "length": math.log1p(tokens),

@@ -5,11 +5,13 @@ record, each part of the reply to the caller after its own.
 """
 
 import asyncio
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import structlog
 
 from cloister import sidecar
 from cloister.auditor.behaviour import Watch
@@ -34,13 +36,19 @@ from cloister.auditor.trail import Exchange, Told, Trail, durable
 _PEER, _API, _CLAIMS, _ADDRESS = (
     name.encode() for name in (sidecar.PEER_HEADER, sidecar.API_HEADER, sidecar.CLAIMS_HEADER, sidecar.ADDRESS_HEADER)
 )
-_PASSED_ON = (b"accept", b"content-type", b"x-request-id", b"traceparent", b"tracestate")
-"""What the model server gets of the caller's headers. Not `accept-encoding`: a compressed reply can't be inspected."""
+_PASSED_ON = (b"accept", b"x-request-id", b"traceparent", b"tracestate")
+"""What the model server gets of the caller's headers. Not `accept-encoding`: a compressed reply can't be inspected; nor
+`content-type`: it is told what the body was read as."""
+_MEDIA = re.compile(rb"application/json(?:[ \t]*;[ \t]*charset=\"?utf-8\"?)?[ \t]*", re.IGNORECASE)
+"""What a body is read as (RFC 8259, sections 8.1 and 11). In another encoding it would say something else."""
 _PASSED_BACK = frozenset(
     {b"content-type", b"cache-control", b"retry-after", b"openai-processing-ms", b"openai-version"}
 )
 """What the caller gets of the model server's: nothing by which it could speak for the gate."""
 _JSON: Headers = [(b"content-type", b"application/json")]
+
+_FAULT = Refusal(500, "The request failed by a fault of this service.", kind="server_error", code="internal_error")
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -92,9 +100,16 @@ class Inspector:
         except Refusal as refusal:
             await self._refuse(exchange, refusal, reply)
         except asyncio.CancelledError:
-            self._means.stats.cancelled += 1
-            self._trail.note(self._trail.over(exchange, self._trail.outcome(exchange, "cancelled")))
+            if not exchange.over:
+                self._means.stats.cancelled += 1
+                self._trail.note(self._trail.over(exchange, self._trail.outcome(exchange, "cancelled")))
             raise
+        except Exception as fault:  # noqa: BLE001 - whatever was wrong, what is on record must have an end there
+            _log.error("a request failed by a fault of this program", exc_info=fault)
+            if exchange.over:
+                reply.abort()
+            else:
+                await self._refuse(exchange, _FAULT, reply)
 
     async def refuse(self, request: Request, refusal: Refusal, reply: Downstream) -> None:
         """Answers what never became a whole request."""
@@ -126,6 +141,7 @@ class Inspector:
         dialect = self._allowed[key]
         asked = Asked(caller, exchange.api, dialect, {})
         if request.body:
+            _readable_as_json(request)
             asked.document = document = json_object(request.body)
             if dialect and self._means.config.request_schema != "Off":
                 asked.flagged = complaint(dialect, document)
@@ -186,10 +202,13 @@ class Inspector:
         if exchange.counted:
             exchange.counted.end(record)
         reply.answer(head.status, _back(head), body)
+        # Until it has left it fills memory, and the caller's place.
+        await reply.ready()
 
     async def _stream(self, exchange: Exchange, head: Head, connection: Connection, reply: Downstream) -> None:
         """A stream of events: whole events leave as soon as they are recorded."""
         splitter, told = EventSplitter(), Told(self._means.content.stream())
+        exchange.told = told
         reply.begin(head.status, _back(head))
         ended = False
         try:
@@ -200,7 +219,8 @@ class Inspector:
                 except EventTooLargeError:
                     raise UpstreamError("an event of its stream is too large to be inspected") from None
                 events, refusal = _inspected(exchange, events, ended=ended)
-                if told.bytes + len(events) > self._limits.max_output_bytes:
+                waiting = exchange.inspection.waiting if exchange.inspection else 0
+                if told.bytes + len(events) + waiting > self._limits.max_output_bytes:
                     events, refusal = b"", _too_long(self._limits.max_output_bytes)
                 if refusal:
                     await self._cut(exchange, head, told, reply, events, refusal)
@@ -210,7 +230,7 @@ class Inspector:
                 part = self._trail.part(exchange, told, events, last=ended) if events else None
                 recorded = [self._trail.submit(part, more=ended)] if part else []
                 if ended:
-                    record = self._trail.end_of(exchange, "complete", head, told)
+                    record = self._trail.outcome(exchange, "complete") | {"status": head.status}
                     self._trail.over(exchange, record, told.summary.heard)
                     recorded.append(self._trail.submit(record))
                     self._trail.count(exchange, head.status, told.bytes, record)
@@ -238,7 +258,7 @@ class Inspector:
             raise refusal
         last = events + b"data: " + refusal.body() + b"\n\n"
         part = self._trail.part(exchange, told, last, last=True)
-        end = self._trail.end_of(exchange, "cut", head, told) | {"code": refusal.code}
+        end = self._trail.outcome(exchange, "cut") | {"status": head.status, "code": refusal.code}
         self._trail.over(exchange, end, told.summary.heard)
         await durable(self._trail.submit(part, more=True), self._trail.submit(end))
         self._means.stats.refusals[refusal.code] += 1
@@ -267,10 +287,19 @@ class Inspector:
 def _head(request: Request) -> bytes:
     lines = [f"{request.method} {request.target} HTTP/1.1\r\nhost: localhost\r\n".encode("latin-1")]
     lines += [b"%s: %s\r\n" % (name, request.headers[name]) for name in _PASSED_ON if name in request.headers]
+    if request.body:
+        lines.append(b"content-type: application/json\r\n")
     if request.body or request.method in ("POST", "PUT", "PATCH"):
         lines.append(b"content-length: %d\r\n" % len(request.body))
     lines.append(b"\r\n")
     return b"".join(lines)
+
+
+def _readable_as_json(request: Request) -> None:
+    declared = request.headers.get(b"content-type")
+    if declared is not None and not _MEDIA.fullmatch(declared):
+        message = "The content type of the body must be application/json, in UTF-8."
+        raise Refusal(415, message, code="unsupported_media_type")
 
 
 def _back(head: Head) -> Headers:

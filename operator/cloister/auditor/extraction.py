@@ -6,6 +6,7 @@ Each replica counts for itself, as the gate's limits do. A person is counted wha
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from cloister.auditor.callers import Caller
 from cloister.auditor.http.events import split
 from cloister.auditor.judges import Asked
 from cloister.auditor.openai.replies import Piece, Pieces, Summary
-from cloister.auditor.output.places import texts
+from cloister.auditor.output.places import Uninspectable, texts
 from cloister.auditor.refusal import Refusal
 from cloister.auditor.stats import Stats
 from cloister.inspection.extraction import REPETITIONS as REPEATS
@@ -175,7 +176,8 @@ class Reply:
     def heard_whole(self, document: Any) -> None:
         """All of it, as one document."""
         if isinstance(document, dict | list):
-            self.heard("".join(text.value for text in texts(document, known=True)))
+            with suppress(Uninspectable):  # whether it may leave, others have told
+                self.heard("".join(text.value for text in texts(document, known=True)))
 
     def end(self, record: Mapping[str, Any]) -> None:
         """That was all; the record of the reply says how many tokens the server has counted, if it has."""
@@ -213,28 +215,31 @@ def question(asked: Asked) -> Question:
     include = document.get("include")
     logprobs |= isinstance(include, list) and any("logprobs" in str(one) for one in include)
     answers = several if isinstance(several, int) and several > 0 else 1
-    return Question(_latest(document), logprobs=answers if logprobs else answers - 1)
+    return Question(_written(document), logprobs=answers if logprobs else answers - 1)
 
 
-def _latest(document: Mapping[str, Any]) -> str:
-    """The last turn, if it is a person's: a conversation repeats what was said before, and a tool's result is none."""
+def _written(document: Mapping[str, Any]) -> list[str]:
+    """Each prompt of a list; of a conversation the last turn, if it is a person's: it repeats what was said before, and
+    a tool's result is nobody's question."""
     turns = document.get("messages", document.get("input", document.get("prompt")))
     if isinstance(turns, str):
-        return turns
+        return [turns] if turns else []
     if not isinstance(turns, list) or not turns:
-        return ""
+        return []
     last = turns[-1]
-    if isinstance(last, str):
-        return last
     if isinstance(last, int):
-        return " ".join(map(str, turns))
-    if not isinstance(last, dict) or last.get("role") != "user":
-        return ""
-    content = last.get("content")
+        return [" ".join(map(str, turns))]
+    if not isinstance(last, dict):
+        return list(filter(None, map(_plain, turns)))
+    content = last.get("content") if last.get("role") == "user" else None
     if isinstance(content, list):
         texts = [part.get("text") for part in content if isinstance(part, dict)]
-        return "\n".join(text for text in texts if isinstance(text, str))
-    return content if isinstance(content, str) else ""
+        content = "\n".join(text for text in texts if isinstance(text, str))
+    return [content] if isinstance(content, str) and content else []
+
+
+def _plain(prompt: Any) -> str:
+    return prompt if isinstance(prompt, str) else " ".join(map(str, prompt if isinstance(prompt, list) else [prompt]))
 
 
 def _finding(exceeded: Exceeded) -> Finding:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -10,7 +11,7 @@ from cloister.auditor.judges import Asked
 from cloister.auditor.mounted import MountedFile
 from cloister.auditor.refusal import Refusal
 from cloister.detection import detector
-from cloister.inspection.injection import Detector
+from cloister.inspection.injection import KIND, Detector
 from cloister.inspection.rules import RulesError, parse
 from cloister.inspection.verdict import Action, Finding
 
@@ -18,6 +19,8 @@ _log = structlog.get_logger()
 
 _NOT_FOLLOWED = frozenset({"embeddings"})
 """Operations in which a model does not act on what it reads."""
+TOKENS = "token-ids"
+"""Rule of the verdict on a prompt that is not text: which words it is, only the model's own tokenizer tells."""
 
 
 class Guard:
@@ -39,9 +42,17 @@ class Guard:
 
     def judge(self, asked: Asked) -> Sequence[Finding]:
         """What in a request reads like an injection."""
-        if asked.dialect and asked.dialect.operation in _NOT_FOLLOWED:
+        if asked.dialect is None:
+            return self._detector.findings(asked.document)
+        if asked.dialect.operation in _NOT_FOLLOWED:
             return ()
-        return self._detector.findings(asked.document)
+        found = self._detector.findings(asked.document, asked.dialect.fields)
+        if _has_tokens(asked.document.get("prompt")):
+            if self.action is Action.BLOCK:
+                message = "A prompt of token ids can't be inspected: send it as text."
+                raise Refusal.invalid(message, param="prompt", code="prompt_not_inspectable")
+            found.append(Finding(KIND, TOKENS, 1.0, "prompt"))
+        return found
 
     def refusal(self) -> Refusal:
         """No place, no rule and no score: those are in the journal."""
@@ -65,3 +76,7 @@ class Guard:
         self._detector, self.error, self.known = found, None, True
         _log.info("rules read", version=found.rules.version, rules=len(found.rules.each))
         return changed
+
+
+def _has_tokens(prompt: Any) -> bool:
+    return isinstance(prompt, list) and any(not isinstance(one, str) for one in prompt)

@@ -1,5 +1,6 @@
 """What the kubelet asks, and what Prometheus reads. Neither port tells anything about anybody."""
 
+import asyncio
 import math
 from collections.abc import Iterator
 
@@ -12,6 +13,11 @@ from cloister.auditor.behaviour import Watch
 from cloister.auditor.http.upstream import Pool, UpstreamError
 from cloister.auditor.recorder import Recorder
 from cloister.auditor.stats import HELD_SECONDS, SECONDS, Stats
+
+HEALTH_SECONDS = 5
+"""How long the server behind may take to say that it is well. The kubelet waits no longer, and asks again."""
+MAX_HEALTH_BYTES = 1 << 16
+"""Of its answer; the rest is not read."""
 
 
 async def serve_health(
@@ -38,13 +44,18 @@ async def serve_metrics(port: int, recorder: Recorder, stats: Stats, watch: Watc
 async def _asked(pool: Pool, upstream: sidecar.Upstream) -> str | None:
     connection = None
     try:
-        connection = await pool.acquire()
-        head = await connection.send(f"GET {upstream.health_path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode(), b"")
-        ended = False
-        while not ended:
-            _, ended = await connection.read()
+        async with asyncio.timeout(HEALTH_SECONDS):
+            connection = await pool.acquire()
+            request = f"GET {upstream.health_path} HTTP/1.1\r\nhost: localhost\r\n\r\n"
+            head = await connection.send(request.encode(), b"")
+            size, ended = 0, False
+            while not ended and size <= MAX_HEALTH_BYTES:
+                data, ended = await connection.read()
+                size += len(data)
     except UpstreamError as error:
         return str(error)
+    except TimeoutError:
+        return f"it has not answered within {HEALTH_SECONDS} seconds"
     finally:
         if connection is not None:
             connection.release()

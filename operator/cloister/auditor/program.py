@@ -183,7 +183,10 @@ def _forget(path: Path) -> None:
 async def _tick(work: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(TICK_SECONDS)
-        work()
+        try:
+            work()
+        except Exception as fault:  # noqa: BLE001 - revocations, saving and timeouts must not end with it
+            _log.error("a round of upkeep failed by a fault of this program", exc_info=fault)
 
 
 def _inference(

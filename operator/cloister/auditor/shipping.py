@@ -60,23 +60,31 @@ class Shipper:
 
     async def ship(self, session: aiohttp.ClientSession) -> bool:
         """One round; whether nothing is left behind."""
+        try:
+            error = await self._round(session)
+        except OSError as broken:  # the volume's own: it may be well again
+            error = f"{type(broken).__name__}: {broken}"
+        if error:
+            self._stats.shipping_failures += 1
+            if not self._failing:
+                _log.warning("segments can't be shipped, they wait on the journal's volume", error=error)
+        elif self._failing:
+            _log.info("segments are shipped again")
+        self._failing = error is not None
+        return error is None
+
+    async def _round(self, session: aiohttp.ClientSession) -> str | None:
+        """Why it ended early, or None. OSError where the volume fails."""
         waiting = await asyncio.to_thread(sealed_segments, self._directory)
         self._stats.unshipped = len(waiting)
         for path in waiting:
             if error := await self._put(session, path):
-                self._stats.shipping_failures += 1
-                if not self._failing:
-                    _log.warning("segments can't be shipped, they wait on the journal's volume", error=error)
-                self._failing = True
-                return False
+                return error
             await asyncio.to_thread(_mark_shipped, path)
             self._stats.segments_shipped += 1
             self._stats.unshipped -= 1
-        if self._failing:
-            _log.info("segments are shipped again")
-        self._failing = False
         await asyncio.to_thread(tidy, self._directory, time.time())
-        return True
+        return None
 
     async def _put(self, session: aiohttp.ClientSession, path: Path) -> str | None:
         """Why it failed, or None."""

@@ -12,6 +12,8 @@ from cloister.inspection.verdict import Action, Finding, Kind
 HELD_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0)
 
+MAX_MODELS, OTHER = 64, "other"
+"""Models whose tokens are counted apart, and what all further ones are called."""
 
 ALERTS = (("behaviour", "warning"), ("behaviour", "critical"), ("drift", "warning"))
 """What raises an alert, and how serious it is."""
@@ -73,6 +75,13 @@ class Stats:
         """Counts an event of a stream that could not leave at once."""
         self.held_seconds[bisect_left(HELD_SECONDS, seconds)] += 1
         self.held_total += seconds
+
+    def used(self, model: str, tokens_in: int, tokens_out: int) -> None:
+        """Counts tokens. A model server may call itself by any number of names, and each would stay a series."""
+        if model not in self.tokens_in and len(self.tokens_in) >= MAX_MODELS:
+            model = OTHER
+        self.tokens_in[model] += tokens_in
+        self.tokens_out[model] += tokens_out
 
     def answered(self, api: str, seconds: float) -> None:
         """Counts how long an answer took, from the request's last byte to its own."""

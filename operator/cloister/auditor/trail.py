@@ -12,7 +12,7 @@ from cloister.auditor.behaviour import Ended, Watch
 from cloister.auditor.callers import Caller
 from cloister.auditor.content import Content, StreamContent
 from cloister.auditor.extraction import Reply
-from cloister.auditor.http.messages import Head, Request
+from cloister.auditor.http.messages import Request
 from cloister.auditor.judges import Asked
 from cloister.auditor.limits import Concurrency
 from cloister.auditor.openai.replies import Pieces, Summary
@@ -21,7 +21,7 @@ from cloister.auditor.recorder import Recorder
 from cloister.auditor.refusal import Refusal
 from cloister.auditor.sessions import NO_VISIT, Visit
 from cloister.auditor.stats import Stats
-from cloister.journal import JournalError, timestamp
+from cloister.journal import JournalError, is_integer, timestamp
 
 _log = structlog.get_logger()
 
@@ -44,6 +44,12 @@ class Exchange:
     """Of its reply; None where nobody looks."""
     counted: Reply | None = None
     """What its caller is told; None where nobody counts."""
+    found: list[dict[str, Any]] = field(default_factory=list)
+    """Verdicts on its reply, those of earlier records too."""
+    told: "Told | None" = None
+    """How far its reply is on record, where that is a stream."""
+    over: bool = False
+    """Whether its end is on record."""
 
 
 @dataclass(slots=True)
@@ -86,10 +92,8 @@ class Trail:
             if isinstance(model, str):
                 record["gen_ai.request.model"] = model
             bounds = (document.get(name) for name in asked.dialect.max_tokens)
-            for bound in bounds:
-                if isinstance(bound, int):
-                    record["gen_ai.request.max_tokens"] = bound
-                    break
+            if bound := next(filter(is_integer, bounds), None):
+                record["gen_ai.request.max_tokens"] = bound
         if asked.flagged:
             self._stats.flagged += 1
             record["problems"] = [f"schema: {asked.flagged.code}"]
@@ -100,9 +104,12 @@ class Trail:
         return self._base("refusal", exchange) | self._content.whole(exchange.request.body)
 
     def outcome(self, exchange: Exchange, outcome: str) -> dict[str, Any]:
-        """Of how a request has ended that is on record."""
+        """Of how a request has ended that is on record, and of what was told of a stream until then."""
         duration = int((time.monotonic() - exchange.began) * 1_000_000)
-        return self._base("reply", exchange) | {"outcome": outcome, "duration_us": duration}
+        record = self._base("reply", exchange) | {"outcome": outcome, "duration_us": duration}
+        if told := exchange.told:
+            record |= {"bytes": told.bytes, "parts": told.parts} | told.summary.fields()
+        return record
 
     def part(self, exchange: Exchange, told: Told, events: bytes, *, last: bool) -> dict[str, Any]:
         """The record of some whole events, which are then told."""
@@ -114,15 +121,11 @@ class Trail:
         told.bytes += len(events)
         return record | told.content.part(events, found, last=last)
 
-    def end_of(self, exchange: Exchange, outcome: str, head: Head, told: Told) -> dict[str, Any]:
-        """Of the end of a stream."""
-        record = self.outcome(exchange, outcome) | {"status": head.status, "bytes": told.bytes, "parts": told.parts}
-        return record | told.summary.fields()
-
     def over(self, exchange: Exchange, record: dict[str, Any], heard: str = "") -> dict[str, Any]:
         """The last record of an exchange, with what it means for the caller's next request."""
+        exchange.over = True
         if self._watch and exchange.caller:
-            ended = Ended(record, exchange.verdicts, len(exchange.request.body), heard)
+            ended = Ended(record, exchange.verdicts, exchange.found, len(exchange.request.body), heard)
             self._watch.finished(exchange.caller, exchange.visit, ended)
             self._tell_risk(exchange, record)
         return record
@@ -143,6 +146,7 @@ class Trail:
             self._tell_risk(exchange, record)
         elif found := _found(exchange):
             record["verdicts"] = found
+            exchange.found += found
         return record
 
     def _tell_risk(self, exchange: Exchange, record: dict[str, Any]) -> None:
@@ -174,6 +178,7 @@ class Trail:
         """Text that the caller has, and that waited for what would follow it: nothing will."""
         if rest := told.content.part(b"", (), last=True):
             self.note(self._base("reply.part", exchange) | {"part": told.parts, "bytes": 0} | rest)
+            told.parts += 1
 
     def count(self, exchange: Exchange, status: int, sent: int, record: dict[str, Any]) -> None:
         """What the metrics tell of an answer."""
@@ -182,9 +187,11 @@ class Trail:
         stats.bytes_in += len(exchange.request.body)
         stats.bytes_out += sent
         stats.answered(exchange.api, record["duration_us"] / 1e6)
-        model = record.get("gen_ai.response.model", "")
-        stats.tokens_in[model] += record.get("gen_ai.usage.input_tokens", 0)
-        stats.tokens_out[model] += record.get("gen_ai.usage.output_tokens", 0)
+        stats.used(
+            record.get("gen_ai.response.model", ""),
+            record.get("gen_ai.usage.input_tokens", 0),
+            record.get("gen_ai.usage.output_tokens", 0),
+        )
 
 
 async def durable(*recorded: asyncio.Future[None]) -> None:

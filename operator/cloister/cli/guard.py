@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cloister.auditor.openai.dialect import FIELDS
 from cloister.cli.documents import beginning
 from cloister.cli.errors import UserError, friendly
 from cloister.cli.options import FORM, Form
@@ -117,7 +118,7 @@ def _said(text: str) -> Mapping[str, Any]:
 def _told(judge: "Detector", place: str, document: Mapping[str, Any]) -> dict[str, Any]:
     """What is thought of each text of a request; the request is blocked when one of them would be."""
     texts = []
-    for said in words(document):
+    for said in words(document, FIELDS):
         if best := judge.opinion(said):
             where = ": ".join(part for part in (place, said.where) if part)
             texts.append({"place": where, "role": said.role} | _reasons(best, judge.threshold))

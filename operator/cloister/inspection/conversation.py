@@ -6,7 +6,7 @@ it as data. What whoever runs the service says (`system`, `developer`, descripti
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -49,10 +49,13 @@ class Words:
     text: str
 
 
-def words(document: Mapping[str, Any]) -> Iterator[Words]:
-    """Every text of a request, in its order; of a request that is none of the known APIs', all that is text."""
-    if not any(field in document for field in _SPOKEN):
-        yield from _texts(document, "user", "body", 0)
+def words(document: Mapping[str, Any], fields: Container[str] = ()) -> Iterator[Words]:
+    """Every text of a request.
+
+    ``fields`` are those that its API has: of them, the ones that are not spoken only say how it is to answer. What the
+    API does not have is text too, and so is everything where the API is not known: nobody can tell what a server makes
+    of it.
+    """
     for field in _SPOKEN:
         value = document.get(field)
         if value is None:
@@ -63,6 +66,9 @@ def words(document: Mapping[str, Any]) -> Iterator[Words]:
         else:
             role: Role = "user" if field in ("input", "prompt", "suffix", "prediction") else "system"
             yield from _texts(value, role, field, 0)
+    for field, value in document.items():
+        if field not in _SPOKEN and field not in fields:
+            yield from _texts(value, "user", field, 0, marks=frozenset())
 
 
 def _turn(turn: Any, where: str) -> Iterator[Words]:
@@ -79,7 +85,7 @@ def _turn(turn: Any, where: str) -> Iterator[Words]:
     yield from _texts(turn, role, where, 0)
 
 
-def _texts(value: Any, role: Role, where: str, depth: int) -> Iterator[Words]:
+def _texts(value: Any, role: Role, where: str, depth: int, marks: frozenset[str] = _MARKS) -> Iterator[Words]:
     if isinstance(value, str):
         if value:
             yield Words(role, where, value)
@@ -91,11 +97,11 @@ def _texts(value: Any, role: Role, where: str, depth: int) -> Iterator[Words]:
             if name in ("file_data", "data", "url", "image_url") and isinstance(item, str):
                 if text := _document(item):
                     yield Words("tool", f"{where}.{name}", text)
-            elif name not in _MARKS:
-                yield from _texts(item, role, f"{where}.{name}", depth + 1)
+            elif name not in marks:
+                yield from _texts(item, role, f"{where}.{name}", depth + 1, marks)
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _texts(item, role, f"{where}[{number}]", depth + 1)
+            yield from _texts(item, role, f"{where}[{number}]", depth + 1, marks)
 
 
 def _document(data: str) -> str | None:

@@ -9,8 +9,9 @@ seen for longest is forgotten first.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 from cloister.inspection.similarity import fingerprint, near
@@ -19,6 +20,8 @@ HOURS = 24
 MAX_CALLERS = 2048
 MAX_PROMPTS = 256
 """Fingerprints that are kept of a caller."""
+MAX_COMPARED = 64
+"""Prompts of one request that are compared."""
 ALIKE = 5
 """Earlier prompts that a prompt must be like to count as one of a series."""
 _HOUR = 3600
@@ -40,8 +43,8 @@ Budget = Mapping[str, int]
 class Question(NamedTuple):
     """What counts of a request."""
 
-    text: str = ""
-    """Its latest turn, where a person or a program has written that; empty where it is none of these."""
+    texts: Sequence[str] = ()
+    """What a person or a program has written: its latest turn, or each prompt of a list."""
     logprobs: int = 0
     """Answers with log probabilities, or beyond the first."""
     embeddings: int = 0
@@ -89,9 +92,9 @@ class Extraction:
         then: it is not answered."""
         hour, ledger = int(now // _HOUR), self._ledger(caller, now)
         wants = {TOKENS: 0, REPETITIONS: 0}
-        print_of = fingerprint(question.text) if question.text else None
-        if print_of is not None and near(print_of, (known for _, known in reversed(ledger.prompts)), ALIKE):
-            wants[SIMILAR] = 1
+        prints, similar = self._compared(ledger, question.texts)
+        if similar:
+            wants[SIMILAR] = similar
         if question.logprobs:
             wants[LOGPROBS] = question.logprobs
         if question.embeddings:
@@ -102,12 +105,24 @@ class Extraction:
             if ledger.had(what) >= budget[what]
         ]
         if not (exceeded and block):
-            if print_of is not None:
-                ledger.prompts.append((hour, print_of))
+            ledger.prompts.extend((hour, one) for one in prints)
             for what, count in wants.items():
                 if count:
                     ledger.add(what, count, hour)
         return exceeded
+
+    def _compared(self, ledger: _Ledger, texts: Sequence[str]) -> tuple[list[int], int]:
+        """Fingerprints of some prompts, and how many of the prompts are like earlier ones. Of a long list
+        MAX_COMPARED are looked at, and stand for the others."""
+        step = max(1, -(-len(texts) // MAX_COMPARED))
+        prints: list[int] = []
+        similar = 0
+        for text in texts[::step]:
+            one = fingerprint(text)
+            earlier = (known for _, known in reversed(ledger.prompts))
+            similar += near(one, chain(reversed(prints), earlier), ALIKE)
+            prints.append(one)
+        return prints, min(similar * step, len(texts))
 
     def said(self, caller: str, tokens: int, now: float) -> None:
         """Counts the output of a reply."""

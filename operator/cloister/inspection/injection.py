@@ -1,6 +1,6 @@
 """Prompt injection: a conversation judged by rules and by a classifier, in every reading of each of its texts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,10 +42,10 @@ class Detector:
     classifier: Classifier
     threshold: float = DEFAULT_THRESHOLD
 
-    def findings(self, document: Mapping[str, Any]) -> list[Finding]:
-        """What in a request reaches the threshold: for each text its surest reading."""
+    def findings(self, document: Mapping[str, Any], fields: Container[str] = ()) -> list[Finding]:
+        """What in a request reaches the threshold: for each text its surest reading. ``fields``: those of its API."""
         found = []
-        for said in words(document):
+        for said in words(document, fields):
             best = self.opinion(said)
             if best and best.score >= self.threshold:
                 found.append(Finding(KIND, best.surest, best.score, said.where))

@@ -3,7 +3,7 @@
 from cloister.journal.checkpoint import Checkpoint, SignedCheckpoint
 from cloister.journal.errors import JournalError
 from cloister.journal.files import object_name, removable_segments, sealed_segments
-from cloister.journal.records import SCHEMA_VERSION, encode
+from cloister.journal.records import SCHEMA_VERSION, encode, is_integer
 from cloister.journal.writer import JournalWriter, timestamp
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "JournalWriter",
     "SignedCheckpoint",
     "encode",
+    "is_integer",
     "object_name",
     "removable_segments",
     "sealed_segments",

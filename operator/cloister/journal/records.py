@@ -4,7 +4,7 @@ Writers make plain dicts, which :func:`encode` writes fast; readers get them che
 OpenTelemetry's GenAI attributes where it has them. A field that does not apply is absent. docs/journal.md is the table.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
@@ -296,6 +296,11 @@ class Line(BaseModel):
 _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="type")])
 
 TYPES = ("start", "stop", "request", "refusal", "reply.part", "reply", "query", "result", "alert")
+
+
+def is_integer(value: object) -> TypeGuard[int]:
+    """Whether a value from outside can be recorded as an integer. JSON's `true` is none, whatever Python says."""
+    return type(value) is int and -MAX_INTEGER <= value <= MAX_INTEGER
 
 
 def encode(record: dict[str, Any]) -> bytes:

@@ -17,6 +17,8 @@ IDLE_SECONDS = 90
 """How long an unused connection stays: longer than the gate keeps one, so that no request meets its end."""
 LINGER_SECONDS, LINGER_BYTES = 2, 16 << 20
 """How long, and how much, of what still comes of a refused request is thrown away, so that the refusal is read."""
+MAX_EARLY_BYTES = 1 << 20
+"""What may come of the next request while the last answer is leaving."""
 MAX_HEADERS, MAX_HEADER_BYTES = 128, 128 << 10
 """More than the gate lets through, since it adds the token's claims."""
 
@@ -80,9 +82,8 @@ class Downstream(asyncio.Protocol):
             self._throw_away(data)
             return
         if self.task:
-            if self._replied:
-                self._early += data  # its task is about to end
-            else:
+            self._early += data  # after its answer, which has left by then or is about to
+            if not self._replied or len(self._early) > MAX_EARLY_BYTES:
                 # A second request before the first is answered: the gate never does that.
                 self.abort()
             return

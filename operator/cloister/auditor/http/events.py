@@ -60,6 +60,11 @@ def split(events: bytes) -> list[bytes]:
     return found + ([events[at:]] if events[at:] else [])
 
 
+def is_data(line: bytes) -> bool:
+    """Whether a line of an event belongs to its `data`."""
+    return line == b"data" or line.startswith(b"data:")
+
+
 def payloads(events: bytes) -> list[bytes]:
     """The `data` of each of some whole events, its lines joined by LF. Events without data are left out."""
     if events.startswith(b"data: ") and events.endswith(b"\n\n") and b"\r" not in events:  # the usual case

@@ -21,6 +21,7 @@ REASONS = {
     411: b"Length Required",
     412: b"Precondition Failed",
     413: b"Content Too Large",
+    415: b"Unsupported Media Type",
     416: b"Range Not Satisfiable",
     429: b"Too Many Requests",
     500: b"Internal Server Error",

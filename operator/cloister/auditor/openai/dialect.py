@@ -1,5 +1,6 @@
 """Which API a path speaks, and whether a body is one of its requests."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,11 @@ class Dialect:
     max_tokens: tuple[str, ...] = ()
     """Fields that bound the length of the answer."""
 
+    @property
+    def fields(self) -> Collection[str]:
+        """All that its requests can have."""
+        return self.request.model_fields.keys()
+
 
 _BY_SUFFIX: dict[str, Dialect] = {
     "/chat/completions": Dialect("chat", ChatRequest, ("max_completion_tokens", "max_tokens")),
@@ -37,6 +43,10 @@ _BY_SUFFIX: dict[str, Dialect] = {
 def dialect_of(path: str) -> Dialect | None:
     """The API that a path ends in; None for any other, whose bodies must then be JSON objects and nothing more."""
     return next((dialect for suffix, dialect in _BY_SUFFIX.items() if path.endswith(suffix)), None)
+
+
+FIELDS = frozenset(field for dialect in _BY_SUFFIX.values() for field in dialect.fields)
+"""Of any of them."""
 
 
 def parse_json(body: bytes) -> Any:

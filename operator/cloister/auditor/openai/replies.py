@@ -1,12 +1,15 @@
 """What a reply tells about itself: model, tokens, reasons to stop, and its text piece by piece."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from cloister.auditor.http.events import payloads, split
+from cloister.auditor.http.events import is_data, payloads, split
 from cloister.auditor.openai.alike import Alike, only_choice
+from cloister.auditor.output.places import Text, Uninspectable, texts
+from cloister.journal import is_integer
 
 Piece = tuple[str, str]
 """Where in the reply some text belongs (`0`: first choice; `0.tool.1`: arguments of its second tool call), and it."""
@@ -19,6 +22,9 @@ _MAX_NAME = 256
 _HEARD = 600
 """Characters that tell a language, and whether an answer declines."""
 _ANSWER = frozenset({"0", "0.0"})
+_OTHER = "other"
+"""Where everything belongs that no later event goes on with."""
+_CHOICE = re.compile(r"choices\[([^]]*)]\.(?:delta\.)?(?:tool_calls\[([^]]*)]\.)?(.*)", re.DOTALL)
 
 
 class Summary:
@@ -53,7 +59,7 @@ class Summary:
             for name, keys in _USAGE:
                 for key in keys:
                     count = usage.get(key)
-                    if isinstance(count, int) and 0 <= count < 1 << 53:
+                    if is_integer(count) and count >= 0:
                         fields[name] = count
 
     def hear(self, place: str, text: str) -> None:
@@ -88,68 +94,60 @@ class Pieces:
             text = self._alike.text(event)
             if text is None:
                 yield from self._read(event)
-            else:
+            elif text:
                 self._summary.hear(self._place, text)
                 yield self._place, text
 
     def _read(self, event: bytes) -> Iterator[Piece]:
+        kinds: set[Any] = set()
         for payload in payloads(event):
             if payload == b"[DONE]":
                 continue
             try:
                 document = orjson.loads(payload)
             except orjson.JSONDecodeError:
-                yield "other", payload.decode("utf-8", "replace") + "\n"
+                yield _OTHER, payload.decode("utf-8", "replace") + "\n"
                 continue
             self._summary.add(document)
+            if isinstance(document, dict):
+                kinds.add(_bytes(document.get("type")))
             if (choice := only_choice(document)) and self._alike.learn(event, choice["delta"]["content"]):
                 self._place = str(choice.get("index", 0))
-            for place, text in _texts(document):
+            for place, text in _said(document, payload):
                 self._summary.hear(place, text)
                 yield place, text
+        for line in event.splitlines():
+            if line and not is_data(line) and not (line.startswith(b"event:") and line[6:].strip() in kinds):
+                yield _OTHER, line.decode("utf-8", "replace") + "\n"
 
 
-def _texts(document: Any) -> Iterator[Piece]:
-    choices = document.get("choices") if isinstance(document, dict) else None
-    if isinstance(choices, list):
-        for choice in choices:
-            if isinstance(choice, dict):
-                yield from _choice(choice)
-        return
-    delta = document.get("delta") if isinstance(document, dict) else None
-    if isinstance(delta, str):
+def _bytes(value: Any) -> bytes:
+    return value.encode("utf-8", "replace") if isinstance(value, str) else b""
+
+
+def _said(document: Any, payload: bytes) -> list[Piece]:
+    """Every text of an event's document: those that others go on with by where they belong, the rest together."""
+    goes_on = isinstance(document, dict) and (
+        isinstance(document.get("choices"), list) or isinstance(document.get("delta"), str)
+    )
+    try:
+        if goes_on:
+            return [_piece(document, text) for text in texts(document, known=True) if text.value]
+        # Written anew, since escapes would hide what is to be redacted.
+        return [(_OTHER, orjson.dumps(document).decode() + "\n")]
+    except (Uninspectable, orjson.JSONEncodeError):
+        return [(_OTHER, payload.decode("utf-8", "replace") + "\n")]
+
+
+def _piece(document: dict[str, Any], text: Text) -> Piece:
+    if text.place == "delta":
         place = f"{document.get('output_index', 0)}.{document.get('content_index', 0)}"
-        yield (
-            (place if document.get("type") == "response.output_text.delta" else f"{place}.{document.get('type')}"),
-            delta,
-        )
-    else:
-        yield "other", orjson.dumps(document).decode() + "\n"
-
-
-def _choice(choice: dict[str, Any]) -> Iterator[Piece]:
-    place = str(choice.get("index", 0))
-    text = choice.get("text")
-    if isinstance(text, str):
-        yield place, text
-    delta = choice.get("delta")
-    if not isinstance(delta, dict):
-        return
-    for key, value in delta.items():
-        if isinstance(value, str):
-            if key != "role":
-                yield (place if key == "content" else f"{place}.{key}"), value
-        elif key == "tool_calls" and isinstance(value, list):
-            yield from _tools(place, value)
-        elif value is not None:
-            yield f"{place}.{key}", orjson.dumps(value).decode()
-
-
-def _tools(place: str, calls: list[Any]) -> Iterator[Piece]:
-    for call in calls:
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            where = f"{place}.tool.{call.get('index', 0)}"
-            for key in ("name", "arguments"):
-                if isinstance(function.get(key), str):
-                    yield f"{where}.{key}", function[key]
+        kind = document.get("type")
+        return (place if kind == "response.output_text.delta" else f"{place}.{kind}"), text.value
+    found = _CHOICE.fullmatch(text.place)
+    if not found:
+        return _OTHER, text.value + "\n"
+    index, tool, rest = found.group(1, 2, 3)
+    if tool is not None:
+        return f"{index}.tool.{tool}.{rest.removeprefix('function.')}", text.value
+    return (index if rest in ("content", "text") else f"{index}.{rest}"), text.value

@@ -9,7 +9,7 @@ import orjson
 from cloister import sidecar
 from cloister.auditor.http.messages import Head
 from cloister.auditor.judges import Asked
-from cloister.auditor.output.places import Text, hidden, replace, texts
+from cloister.auditor.output.places import Text, Uninspectable, hidden, replace, texts
 from cloister.auditor.output.stream import FOUND, Events
 from cloister.auditor.refusal import Refusal
 from cloister.auditor.stats import Stats
@@ -49,6 +49,8 @@ class Inspection:
         self._events: Events | None = None
         self._verdicts: list[dict[str, Any]] = []
         self._told = 0
+        self._leaks: set[str] = set()
+        """Texts of which it is told that they repeat the instructions."""
 
     # --- what is said of it
 
@@ -89,14 +91,19 @@ class Inspection:
         except orjson.JSONDecodeError:
             return self._uninspected(body, "it is not JSON")
         changed = False
-        for text in texts([document] if isinstance(document, str) else document, known=self._known):
-            if hits := self._hits(text):
-                if self._action is Action.BLOCK:
-                    return None
-                json = text.value.lstrip()[:1] in ("{", "[")
-                replace(text, masked(text.value, hits, json=json))
-                changed = True
-        return orjson.dumps(document) if changed else body
+        try:
+            for text in texts([document] if isinstance(document, str) else document, known=self._known):
+                if hits := self._hits(text):
+                    if self._action is Action.BLOCK:
+                        return None
+                    json = text.value.lstrip()[:1] in ("{", "[")
+                    replace(text, masked(text.value, hits, json=json))
+                    changed = True
+            return orjson.dumps(document) if changed else body
+        except Uninspectable as error:
+            return self._uninspected(body, str(error))
+        except orjson.JSONEncodeError:
+            return self._uninspected(body, "it is nested too deeply")
 
     def _plain(self, body: bytes) -> bytes | None:
         try:
@@ -146,6 +153,11 @@ class Inspection:
         before = self._events.stopped
         return self._passed(before, b"", self._events.end())
 
+    @property
+    def waiting(self) -> int:
+        """Bytes of events that wait for what follows them."""
+        return self._events.waiting if self._events else 0
+
     def close(self) -> None:
         """It went on no further."""
         if self._events:
@@ -163,6 +175,11 @@ class Inspection:
         return Held(self._detector, Watch(self._instructions) if self._instructions else None)
 
     def _found(self, hit: Hit, place: str) -> None:
+        if hit.rule == RULE:
+            # It goes on word by word; that a text repeats the instructions is one finding.
+            if place in self._leaks:
+                return
+            self._leaks.add(place)
         kind: Kind = "system-prompt-leak" if hit.rule in _LEAKS else "sensitive-output"
         self._note(Finding(kind, hit.rule, 1.0, place))
 

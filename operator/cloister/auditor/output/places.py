@@ -19,6 +19,12 @@ ENVELOPE = frozenset(
 """Fields of chat completions, completions, responses and embeddings that say how a reply is made."""
 _BESIDE = ("logprobs", "token_ids")
 """What repeats a text in other words: the tokens that it was made of."""
+MAX_PLACE = 1024
+"""Characters. A place names all that its text lies in, so deep in long names it would be many times the document."""
+
+
+class Uninspectable(Exception):  # noqa: N818 (says what the reply is)
+    """A reply of which nobody can tell what it says."""
 
 
 class Text(NamedTuple):
@@ -34,7 +40,8 @@ class Text(NamedTuple):
 
 
 def texts(document: Any, *, known: bool) -> Iterator[Text]:
-    """Every string, in the order of the document. `known`: it is one of the APIs' own."""
+    """Every string, in the order of the document. `known`: it is one of the APIs' own. Uninspectable where one lies too
+    deep."""
     stack: list[tuple[Any, str, Any]] = [(document, "", None)]
     while stack:
         node, place, scope = stack.pop()
@@ -44,7 +51,7 @@ def texts(document: Any, *, known: bool) -> Iterator[Text]:
             for key, value in list(node.items()):
                 if known and (key in ENVELOPE or key == "embedding"):
                     continue
-                here = f"{place}.{key}" if place else key
+                here = _within(place, key)
                 if known and key in _BESIDE and value:
                     yield Text(node, key, here, said(value), scope)
                 elif isinstance(value, str):
@@ -62,6 +69,12 @@ def texts(document: Any, *, known: bool) -> Iterator[Text]:
                     index = value.get("index", number) if isinstance(value, dict) else number
                     below.append((value, f"{place}[{index}]", scope))
         stack.extend(reversed(below))
+
+
+def _within(place: str, key: str) -> str:
+    if len(place) > MAX_PLACE:
+        raise Uninspectable("a text of it lies too deep")
+    return f"{place}.{key}" if place else key
 
 
 class _Name(str):

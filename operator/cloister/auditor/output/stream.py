@@ -13,17 +13,13 @@ from typing import Any, Protocol
 
 import orjson
 
-from cloister.auditor.http.events import payloads, split
+from cloister.auditor.http.events import is_data, payloads, split
 from cloister.auditor.openai.alike import Alike, only_choice
-from cloister.auditor.output.places import Text, hidden, replace, texts
+from cloister.auditor.output.places import Text, Uninspectable, hidden, replace, texts
 from cloister.inspection.held import Held
 from cloister.inspection.rows import Hit
 
 FOUND = "found"
-
-
-class Uninspectable(Exception):  # noqa: N818 (says what the reply is)
-    """A reply of which nobody can tell what it says."""
 
 
 class Waits(Protocol):
@@ -80,6 +76,8 @@ class Events:
         self._like: tuple[_Place, str] | None = None
         """The text that such events go on with, and where it stands in them."""
         self._queue: deque[_Event] = deque()
+        self.waiting = 0
+        """Bytes of events that wait."""
         self.stopped: str | None = None
         """Why nothing more will leave: `found`, or what about the reply can't be inspected."""
 
@@ -94,7 +92,7 @@ class Events:
                 unreadable = str(error)
                 break
             self._queue.append(event)
-            self._waits.held_bytes += len(raw)
+            self._hold(len(raw))
         # Once for all that came together: a search costs more to begin than to go on.
         for place in self._touched:
             place.held.decide()
@@ -110,8 +108,12 @@ class Events:
 
     def close(self) -> None:
         """What still waits never leaves."""
-        self._waits.held_bytes -= sum(len(event.raw) for event in self._queue)
+        self._hold(-self.waiting)
         self._queue.clear()
+
+    def _hold(self, more: int) -> None:
+        self.waiting += more
+        self._waits.held_bytes += more
 
     # --- in
 
@@ -143,7 +145,7 @@ class Events:
     def _lines(self, raw: bytes) -> None:
         """Comments and the like have no text of the model; should they ever, it could not be masked."""
         for line in raw.splitlines():
-            if not line.startswith(b"data"):
+            if not is_data(line):
                 text = line.decode("utf-8", "replace")
                 if self._hits(Text([text], 0, "comment", text, None)):
                     raise Uninspectable("a line of it beside the data says something")
@@ -152,7 +154,7 @@ class Events:
         choices = document.get("choices") if self._known else None
         if isinstance(choices, list):
             if text := _only(document):
-                index = text.scope.get("index", 0)
+                index = _choice_of(text)
                 place = self._text(event, index, text)
                 if self._alike.learn(event.raw, text.value):
                     self._like = (place, text.place)
@@ -164,11 +166,11 @@ class Events:
             self._text(event, _choice_of(text), text)
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict) and choice.get("finish_reason"):
-                self._end(choice.get("index", 0))
+                self._end(_group(choice.get("index", 0)))
 
     def _response(self, event: _Event, document: dict[str, Any], kind: str) -> None:
         """Events of the Responses API: deltas go on; everything else says what it says as a whole."""
-        item = (document.get("output_index"), document.get("item_id"))
+        item = (_group(document.get("output_index")), _group(document.get("item_id")))
         number = document.get("content_index", document.get("summary_index", 0))
         goes_on = isinstance(document.get("delta"), str)
         for text in texts(document, known=True):
@@ -226,10 +228,9 @@ class Events:
                     return self._left(out)
             data = self._written(event)
             if data is None:
-                self.stopped = FOUND
                 break
             queue.popleft()
-            self._waits.held_bytes -= len(event.raw)
+            self._hold(-len(event.raw))
             if event.since:
                 self._waits.waited(self._now() - event.since)
             out.append(data)
@@ -245,7 +246,7 @@ class Events:
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _written(self, event: _Event) -> bytes | None:
-        """The event as it may leave; None where it may not."""
+        """The event as it may leave; None where it may not, and all ends."""
         for place, start, stop, text in event.parts:
             if place.held.hits:
                 masked = self._masked(place, start, stop, text)
@@ -255,9 +256,14 @@ class Events:
         if not event.changed:
             return event.raw
         if self._block:
+            self.stopped = FOUND
             return None
-        kept = [line for line in event.raw.splitlines() if line and not line.startswith(b"data")]
-        return b"\n".join([*kept, b"data: " + orjson.dumps(event.document), b"", b""])
+        kept = [line for line in event.raw.splitlines() if line and not is_data(line)]
+        try:
+            return b"\n".join([*kept, b"data: " + orjson.dumps(event.document), b"", b""])
+        except orjson.JSONEncodeError:
+            self.stopped = "an event of it is nested too deeply"
+            return None
 
     def _read_again(self, event: _Event) -> Text:
         """The text of an event that was told by its likeness, where it stands."""
@@ -289,4 +295,11 @@ def _only(document: Any) -> Text | None:
 
 
 def _choice_of(text: Text) -> Any:
-    return text.scope.get("index", 0) if isinstance(text.scope, dict) else 0
+    return _group(text.scope.get("index", 0)) if isinstance(text.scope, dict) else 0
+
+
+def _group(index: Any) -> Any:
+    """What tells texts apart that stand at one place of several events."""
+    if index is None or isinstance(index, int | float | str):
+        return index
+    raise Uninspectable("an index in it is no number")

@@ -37,6 +37,7 @@ _REFUSALS = {
     "invalid_value": 2.0,
     "missing_required_parameter": 2.0,
     "unknown_parameter": 2.0,
+    "unsupported_media_type": 2.0,
 }
 _REFUSAL = 6.0
 """Points of any other."""
