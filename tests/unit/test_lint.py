@@ -108,11 +108,6 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         "spec.storage.trainingData.writers[1]",
         {"spec.storage.checkpoints.writers": [reader()]},
     ),
-    "CL209": (
-        {"spec.access[0].group": "system:authenticated"},
-        "spec.access[0].group",
-        {"spec.access[0].group": "system:masters-of-none"},
-    ),
     "CL210": (
         {"spec.access[+]": {"group": "sre", "zone": "inference", "role": "logs"}},
         "spec.access[2]",

@@ -334,3 +334,24 @@ def test_resolvers_of_the_machine_itself_are_nobodys_to_reach() -> None:
 def test_nobody_tries_the_port_where_a_canary_says_that_it_listens(port: int) -> None:
     deployment = example({"spec.inference.port": port})
     assert ready_port(deployment) not in tcp_ports(deployment)
+
+
+@pytest.mark.parametrize(
+    ("time", "believed"),
+    [
+        ("2026-06-01T12:00:00Z", True),
+        ("2026-06-01T12:04:00Z", True),  # clocks of two nodes differ
+        ("2026-06-01T12:06:00Z", False),
+        ("2099-01-01T00:00:00Z", False),
+        ("2026-06-01T11:00:00", False),
+        ("soon", False),
+    ],
+)
+def test_a_proof_from_the_future_is_none(time: str, believed: bool) -> None:
+    """A clock was wrong, or somebody wrote it: nothing would be tried until then, and all would be called proved."""
+    last = proved().proof
+    assert last
+    known = IsolationStatus(proof=last.model_copy(update={"time": time}), attempt=None)
+    assert proof.believable(known, NOW) == (known if believed else NOTHING)
+    assert proof.standing(proof.believable(known, NOW), CAUSE, NOW, HOUR).proved == believed
+    assert (proof.due(proof.believable(known, NOW), CAUSE, NOW, HOUR) > 0) == believed

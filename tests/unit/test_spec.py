@@ -225,6 +225,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str | list[str]]] = {
         {"spec.metrics.scrapers": [{"namespace": "support-bot-storage"}]},
         "spec.metrics.scrapers[0].namespace",
     ),
+    "access for a group of the cluster's": ({"spec.access[0].group": "system:masters"}, "spec.access[0].group"),
     "a volume": ({"spec.inference.volumes": []}, "spec.inference.volumes"),
     "snake case": ({"spec.deletion_policy": "Delete"}, "spec.deletion_policy"),
     "snake case of something unenforced": (

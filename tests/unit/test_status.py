@@ -239,17 +239,39 @@ def test_one_certificate_that_is_not_issued_is_named() -> None:
     assert "support-bot-storage/cloister-checkpoints (no issuer)" in scene.status()["message"]
 
 
-def test_an_invalid_declaration_keeps_what_was_known() -> None:
+def test_an_invalid_declaration_that_nobody_repairs_is_vouched_for_no_more() -> None:
+    """As after a restart: what was valid before is not known to this process, so nothing is watched."""
     scene = Scene()
+    (store,) = (found for found in scene.live if found[0] == "StatefulSet" and found[2] == Component.CHECKPOINTS)
+    scene.outcome.results[store] = Result(State.FAILED, "Invalid", "no such class")
     scene.raw["status"] = scene.status()
+    before = {family: scene.condition(family) for family in Family}
     scene.deployment, scene.rendered, scene.outcome = None, [], Outcome()
     scene.outcome.obstacles.append(Obstacle(Family.READY, "InvalidSpec", "spec.x: wrong", stalled=True))
     assert scene.condition("Stalled") == ("True", "InvalidSpec")
-    assert scene.condition("ZonesIsolated") == ("True", "Enforced")
+    assert before[Family.ZONES_ISOLATED][0] == "True"
+    assert scene.condition("ZonesIsolated") == ("Unknown", "NotWatched")
+    bad = [family for family, (status, _) in before.items() if status == "False" and family is not Family.READY]
+    assert bad
+    assert all(scene.condition(family) == before[family] for family in bad)
+    again = Scene()
+    again.raw["status"], again.deployment, again.rendered = scene.status(), None, []
+    again.outcome = scene.outcome
+    assert again.status()["conditions"] == scene.status()["conditions"], "it is said once"
     assert scene.status()["zones"] == scene.raw["status"]["zones"]
     assert scene.status()["message"] == "spec.x: wrong"
     notices = list(events.notices(scene.raw["status"], scene.status(), []))
     assert [(one.type, one.reason) for one in notices] == [("Warning", "InvalidSpec")]
+
+
+def test_a_status_is_never_larger_than_its_schema_allows() -> None:
+    scene = Scene()
+    scene.deployment, scene.rendered, scene.outcome = None, [], Outcome()
+    scene.outcome.obstacles.append(Obstacle(Family.READY, "InvalidSpec", "x" * 40_000, stalled=True))
+    scene.outcome.repairs.append(Repair(("NetworkPolicy", "a", "b"), "y" * 40_000))
+    found = scene.status()
+    assert max(len(found["message"]), len(found["lastDrift"]["what"])) == 2048
+    assert found["message"].endswith("...")
 
 
 def test_a_first_status_of_an_invalid_declaration_proves_nothing() -> None:
@@ -390,11 +412,16 @@ def test_a_list_of_revocations_that_is_there_waits_for_nothing() -> None:
         ("ConfigMap", {"deletionTimestamp": "2026-01-01T00:00:00Z"}, False),
         ("ConfigMap", {"labels": {names.LABEL_DEPLOYMENT: "support-bot", names.LABEL_OWNER: "another"}}, False),
         ("ConfigMap", {"labels": {names.LABEL_DEPLOYMENT: "support-bot"}}, False),
+        # Somebody else's, with our labels: outside the zones they prove nothing.
+        ("ConfigMap", {"namespace": "web"}, False),
+        ("NetworkPolicy", {"namespace": "other-inference"}, False),
+        ("Certificate", {"namespace": "web"}, False),
+        ("Certificate", {"namespace": "web", "name": "cloister-support-bot.old"}, True),
     ],
 )
 def test_only_what_is_ours_and_no_data_is_pruned(kind: str, metadata: Object, goes: bool) -> None:
     deployment = parse(resource())
     labels = names.owner_labels(deployment.name, deployment.uid)
-    obj = {"kind": kind, "metadata": {"name": "old", "namespace": "n", "labels": labels} | metadata}
+    obj = {"kind": kind, "metadata": {"name": "old", "namespace": "support-bot-inference", "labels": labels} | metadata}
     assert prunable(deployment, obj, set()) == goes
     assert not prunable(deployment, obj, {key(obj)})

@@ -122,8 +122,36 @@ DEFAULTS: dict[str, Table] = {
 }
 
 
+_WITH_DEFAULTS = ("PersistentVolumeClaim", "Service", "StatefulSet", "Job", "CronJob", "Certificate", "ClusterIssuer")
+"""Kinds to which API servers add fields. The others mean what they say, and nothing besides."""
+_NEVER = frozenset(("securityContext", "env", "command", "args", "image", "volumes", "volumeMounts", "volumeDevices"))
+_NEVER_BEGUN = (
+    "host",
+    "serviceAccount",
+    "automount",
+    "share",
+    "external",
+    "loadBalancer",
+    "node",
+    "priority",
+    "runtimeClass",
+)
+"""What decides over what a pod may do, where it runs, and who reaches it."""
+
+
+def learnable(kind: str, dotted: str, value: Any) -> bool:
+    """Whether a value that is not in the table may be a default of a newer API server."""
+    parts = dotted.split(".")
+    return (
+        kind in _WITH_DEFAULTS
+        and isinstance(value, str | int | float | bool)
+        and _NEVER.isdisjoint(parts)
+        and not any(part.startswith(_NEVER_BEGUN) for part in parts)
+    )
+
+
 class Tolerated:
-    """The table, and what was learned in the life of this process."""
+    """The table, and what was learned of one object in the life of this process."""
 
     def __init__(self) -> None:
         self._learned: dict[tuple[str, str], list[Any]] = {}

@@ -7,7 +7,7 @@ import structlog
 from cloister import names
 from cloister.controller import conditions, drift, errors, metrics
 from cloister.controller.cluster import Cluster, Object
-from cloister.controller.defaults import Tolerated
+from cloister.controller.defaults import Tolerated, learnable
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import IN_FORCE, Repair, Result, State, describe
 from cloister.names import Key, key
@@ -34,7 +34,7 @@ class Ensurer:
     def __init__(self, cluster: Cluster, observed: Observed) -> None:
         self._cluster = cluster
         self._observed = observed
-        self._tolerated = Tolerated()
+        self._tolerated: dict[Key, Tolerated] = defaultdict(Tolerated)
         self._settled: dict[Key, tuple[str, str]] = {}
         """Versions (live, rendered) that were found equal, so that a pass over a quiet deployment costs nothing."""
         self._seen: dict[str, set[Key]] = defaultdict(set)
@@ -91,11 +91,13 @@ class Ensurer:
         """An object was taken away because nothing asks for it: if it is asked for again, nobody had deleted it."""
         self._seen[uid].discard(found)
         self._settled.pop(found, None)
+        self._tolerated.pop(found, None)
 
     def forget(self, uid: str) -> None:
         """A deployment is gone."""
         for found in self._seen.pop(uid, ()):
             self._settled.pop(found, None)
+            self._tolerated.pop(found, None)
 
     def exact(self, obj: Object) -> bool:
         """Whether the cluster, as far as it is known, holds exactly this."""
@@ -109,11 +111,11 @@ class Ensurer:
                 return None
             if obj["kind"] == "Job" and _finished(live):
                 return None  # it has done its work: another run is another name
-            why = drift.differs(live, obj, self._tolerated)
+            why = drift.differs(live, obj, self._tolerated[found])
             if why is None:
                 self._settled[found] = versions
             return why
-        return drift.differs(live, obj, self._tolerated)
+        return drift.differs(live, obj, self._tolerated[key(obj)])
 
     async def _look(self, obj: Object) -> Object | None:
         """Ask for an object that the cache lacks, where one of somebody else's may stand in its place."""
@@ -147,7 +149,7 @@ class Ensurer:
         raise NotKeptError(f"{describe(key(obj))} is changed by others faster than it can be restored")
 
     async def _write_once(self, live: Object | None, obj: Object) -> bool:
-        if live is not None and drift.surplus(live, obj, self._tolerated):
+        if live is not None and drift.surplus(live, obj, self._tolerated[key(obj)]):
             live = await self._replace(live, obj)
         applied, created = await self._cluster.apply(obj)
         self._observed.put(applied)
@@ -163,16 +165,19 @@ class Ensurer:
         return True
 
     async def _replace(self, live: Object, obj: Object) -> Object:
-        replaced = await self._cluster.replace(drift.repaired(live, obj, self._tolerated))
+        replaced = await self._cluster.replace(drift.repaired(live, obj, self._tolerated[key(obj)]))
         self._observed.put(replaced)
         self._learn(replaced, obj)
         return replaced
 
     def _learn(self, answer: Object, obj: Object) -> None:
-        """What an answer to a write of the whole object has beyond it, the API server has put there."""
-        for path, value in drift.surplus(answer, obj, self._tolerated):
-            log.info("default learned", kind=obj["kind"], path=path, value=value)
-            self._tolerated.learn(obj["kind"], path, value)
+        """What an answer to a write of the whole object has beyond it, the API server has put there, or a webhook: so
+        only what no webhook could do harm by is taken for a default, and for this object alone."""
+        tolerated = self._tolerated[key(obj)]
+        for path, value in drift.surplus(answer, obj, tolerated):
+            if learnable(obj["kind"], path, value):
+                log.info("default learned", object=describe(key(obj)), path=path, value=value)
+                tolerated.learn(obj["kind"], path, value)
 
     def _repair(self, deployment: LLMDeployment, live: Object | None, obj: Object, why: str) -> Repair | None:
         found = key(obj)

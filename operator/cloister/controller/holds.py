@@ -16,12 +16,12 @@ from cloister.flows import components
 from cloister.names import Key, key
 from cloister.render.phases import Phase, phase
 from cloister.spec import LLMDeployment
-from cloister.zones import STORES, Component
+from cloister.zones import PLACES, STORES, Component
 
 PROOF = "ZT-17"
 
-_FOUNDATION = {"Namespace", "ResourceQuota", "NetworkPolicy", "ServiceAccount", "RoleBinding"}
-"""If one of these can't be put in force, nothing that stands on it is written."""
+_FOUNDATION = {"Namespace", "ResourceQuota", "NetworkPolicy", "ServiceAccount"}
+"""If one of these can't be put in force, nothing that stands on it is written. On what people may read nothing does."""
 
 
 @dataclass(frozen=True)
@@ -141,16 +141,27 @@ def by_phase(rendered: Iterable[Object]) -> dict[Phase, list[list[Object]]]:
 
 
 def prunable(deployment: LLMDeployment, obj: Object, wanted: set[Key]) -> bool:
-    """Whether an object is ours, is not wanted any more, and may go. Data, keys and whole zones never do."""
+    """Whether an object is ours, is not wanted any more, and may go. Data, keys and whole zones never do; nor does what
+    others make elsewhere with our labels."""
     metadata = obj["metadata"]
     mine = {deployment.uid} | ({deployment.spec.adopt} if deployment.spec.adopt else set())
     return (
         key(obj) not in wanted
         and obj["kind"] not in ("Namespace", "PersistentVolumeClaim", "Secret", "CertificateRequest")
         and metadata["labels"].get(names.LABEL_OWNER) in mine
+        and (_in_zone(deployment, metadata) or _lies_outside(obj))
         and "deletionTimestamp" not in metadata
         # What a controller has made of ours (the Jobs of a CronJob) carries our labels and is its business.
         and not any(
             owner.get("controller") and owner.get("uid") not in mine for owner in metadata.get("ownerReferences", ())
         )
     )
+
+
+def _in_zone(deployment: LLMDeployment, metadata: Object) -> bool:
+    return metadata.get("namespace") in {names.namespace(deployment.name, place) for place in PLACES}
+
+
+def _lies_outside(obj: Object) -> bool:
+    """What is ours outside the zones, which is little."""
+    return obj["kind"] in ("Certificate", "ClusterIssuer") and obj["metadata"]["name"].startswith("cloister-")

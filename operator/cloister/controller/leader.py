@@ -88,8 +88,11 @@ async def lead(api: ApiClient, namespace: str, work: Callable[[], Awaitable[None
     lock = _Lock(LEASE, namespace, identity, api)
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    working: list[asyncio.Task[None]] = []
+
     async def started() -> None:
         log.info("leading", identity=identity)
+        working.extend(task for task in [asyncio.current_task()] if task)
         try:
             await work()
         except BaseException as error:
@@ -109,5 +112,8 @@ async def lead(api: ApiClient, namespace: str, work: Callable[[], Awaitable[None
                 one.result()
     finally:
         running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        # The library leaves the work to itself then; the lease is for the next one when nothing is written any more.
+        for task in working:
+            task.cancel()
+        await asyncio.gather(running, *working, return_exceptions=True)
         await lock.release()

@@ -22,6 +22,8 @@ Object = dict[str, Any]
 _RETRY = timedelta(minutes=2)
 """After how long a run is repeated that was not answered, or that found something wrong."""
 _TOLERANCE = timedelta(minutes=10)
+_CLOCK_SKEW = timedelta(minutes=5)
+"""By which the clocks of two nodes may differ."""
 _MAX_FAILURES = 64
 
 
@@ -73,6 +75,21 @@ def known(raw: Object) -> IsolationStatus:
         return IsolationStatus(proof=None, attempt=None)
 
 
+def believable(known: IsolationStatus, now: datetime) -> IsolationStatus:
+    """Without what is said to have happened later than now: a clock was wrong, or somebody has written it."""
+    return IsolationStatus(
+        proof=known.proof if known.proof and _past(known.proof, now) else None,
+        attempt=known.attempt if known.attempt and _past(known.attempt, now) else None,
+    )
+
+
+def _past(ended: Ended, now: datetime) -> bool:
+    try:
+        return datetime.fromisoformat(ended.time) <= now + _CLOCK_SKEW
+    except (ValueError, TypeError):  # no time, or one without a zone
+        return False
+
+
 def unanswered(before: IsolationStatus, cause: Cause) -> bool:
     """Whether somebody has asked for a run and has got none yet."""
     return bool(cause.request) and cause.request not in {one.request for one in (before.proof, before.attempt) if one}
@@ -97,7 +114,7 @@ def run_id(deployment: LLMDeployment, before: IsolationStatus, cause: Cause) -> 
 def given_up(run: str, message: str, cause: Cause, now: datetime) -> AttemptStatus:
     """The end of a run that tells nothing."""
     return AttemptStatus(
-        run=run, time=conditions.timestamp(now), policies=cause.policies, request=cause.request, message=message
+        run=run, time=conditions.timestamp(now), policies=cause.policies, request=cause.request, message=message[:2048]
     )
 
 

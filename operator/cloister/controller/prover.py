@@ -45,9 +45,8 @@ class Prover:
         now = datetime.now(UTC)
         request = raw["metadata"].get("annotations", {}).get(names.VERIFY_REQUEST, "")
         cause = Cause(proof.policies_digest(deployment, self._policies(deployment)), request[:64])
-        before = proof.newer(
-            self._known.get(deployment.uid, IsolationStatus(proof=None, attempt=None)), proof.known(raw)
-        )
+        remembered = self._known.get(deployment.uid, IsolationStatus(proof=None, attempt=None))
+        before = proof.newer(*(proof.believable(one, now) for one in (remembered, proof.known(raw))))
         run = None
         if not deployment.spec.excused(PROOF) or proof.unanswered(before, cause):
             if proof.due(before, cause, now, self._interval) == 0.0:

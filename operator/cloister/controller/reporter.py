@@ -60,11 +60,12 @@ class Reporter:
             written = await self._cluster.patch_status(view.raw, status | removed)
         except errors.NotFoundError:
             return None  # deleted meanwhile
-        self._observed.put(written)
+        # The answer may hold a change of the spec that came meanwhile; its watch event will then be no news.
+        changed = self._observed.put(written)
         self._told[uid] = news
         for notice in events.notices(previous, status, repairs):
             await self._post(view.raw, notice)
-        return None
+        return 0.0 if changed else None
 
     async def farewell(self, raw: Object, cert_manager_namespace: str) -> None:
         """Say what a deleted deployment leaves behind."""

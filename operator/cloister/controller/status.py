@@ -72,7 +72,7 @@ def build(view: View) -> Object:
     status: Object = {
         "observedGeneration": view.raw["metadata"]["generation"],
         "phase": _phase(view, ready, stalled),
-        "message": "" if ready.status == "True" else ready.message,
+        "message": "" if ready.status == "True" else _cut(ready.message),
         "conditions": conditions.merged(
             view.previous.get("conditions", ()),
             [_condition(view, kind, verdict) for kind, verdict in wanted.items()],
@@ -99,7 +99,7 @@ def build(view: View) -> Object:
 
 
 def _families(view: View) -> dict[Family, Verdict]:
-    """One verdict a family. Where nothing could be written, what was known before still holds."""
+    """One verdict a family. Where nothing is written, nobody can say any more that what was True still is."""
     verdicts = {}
     for family, judge in FAMILIES.items():
         obstacle = next((one for one in view.outcome.obstacles if one.family is family), None)
@@ -114,9 +114,11 @@ def _families(view: View) -> dict[Family, Verdict]:
 
 def _before(view: View, family: Family) -> Verdict:
     known = conditions.find({"status": view.previous}, family)
-    if known:
-        return Verdict(known["status"], known["reason"], known["message"])
-    return Verdict("Unknown", "NotApplied", "nothing of this deployment has been applied")
+    if known is None:
+        return Verdict("Unknown", "NotApplied", "nothing of this deployment has been applied")
+    if known["status"] == "True":
+        return Verdict("Unknown", "NotWatched", f"nobody repairs it at the moment; until then: {known['message']}")
+    return Verdict(known["status"], known["reason"], known["message"])
 
 
 def _stalled(view: View) -> Verdict:
@@ -166,14 +168,18 @@ def _phase(view: View, ready: Verdict, stalled: Verdict) -> str:
 
 
 def _condition(view: View, kind: str, verdict: Verdict) -> Object:
-    message = verdict.message
     return {
         "type": kind,
         "status": verdict.status,
         "reason": verdict.reason,
-        "message": message if len(message) <= _MAX_MESSAGE else f"{message[: _MAX_MESSAGE - 3]}...",
+        "message": _cut(verdict.message),
         "observedGeneration": view.raw["metadata"]["generation"],
     }
+
+
+def _cut(message: str) -> str:
+    """A status that is larger than its schema allows would not be written at all."""
+    return message if len(message) <= _MAX_MESSAGE else f"{message[: _MAX_MESSAGE - 3]}..."
 
 
 def _exceptions(view: View) -> list[Object]:
@@ -285,6 +291,6 @@ def _last_drift(view: View) -> Object | None:
     repair = view.outcome.repairs[-1]
     return {
         "object": repair.object,
-        "what": repair.what,
+        "what": _cut(repair.what),
         "time": conditions.timestamp(view.now),
     }

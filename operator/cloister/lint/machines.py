@@ -8,7 +8,6 @@ from cloister.spec import LLMDeployment, UserToken
 from cloister.zones import Zone
 
 _SYSTEM = ("kube-system", "kube-public", "kube-node-lease")
-_EVERYONE = ("system:authenticated", "system:unauthenticated", "system:serviceaccounts")
 
 
 def _mute(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
@@ -83,12 +82,6 @@ def _declared_twice(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
             yield Hit(field, f"{machine.namespace}/{machine.service_account} is already declared as {first}")
 
 
-def _everyone(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
-    for index, access in enumerate(deployment.spec.access):
-        if access.group in _EVERYONE or access.group.startswith("system:serviceaccounts:"):
-            yield Hit(f"spec.access[{index}].group", "is no group of people that anyone chose", access.group)
-
-
 def _access_twice(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
     seen: dict[tuple[str, Zone], int] = {}
     for index, access in enumerate(deployment.spec.access):
@@ -148,13 +141,6 @@ MACHINES = (
         "A reader or writer of one store declared twice",
         "merge the prefixes into one entry",
         _declared_twice,
-    ),
-    Rule(
-        "CL209",
-        Severity.ERROR,
-        "Access for everyone",
-        "name a group of your identity provider whose members you know",
-        _everyone,
     ),
     Rule(
         "CL210",

@@ -37,10 +37,16 @@ RESERVED_PATHS = ("/dev", "/etc", "/proc", "/run", "/sys", "/tmp", "/var/lib/clo
 """Where a user's volume may not be mounted."""
 
 
+_NO_PEOPLE = "groups that begin with system: are the cluster's own: name one of your identity provider"
+
+
 class Access(Model):
     """People with kubectl. The role never includes exec, secrets or a change of anything."""
 
-    group: Word = Field(description="Group, as the API server's authentication names it.")
+    group: Word = Field(
+        description="Group of people, as the API server's authentication names it.",
+        json_schema_extra=rules(cel("!self.startsWith('system:')", _NO_PEOPLE)),
+    )
     zone: Zone = Field(description="The zone.")
     role: Role = Field(description="view: objects and events. logs: that, and container logs.")
 
@@ -131,6 +137,8 @@ class Spec(Model):
 
     def _problems(self) -> Iterator[tuple[str, str]]:
         """The same rules as in CEL above, for a resource that was stored before they were in force."""
+        no_people = (number for number, access in enumerate(self.access) if access.group.startswith("system:"))
+        yield from ((f"spec.access[{number}].group", _NO_PEOPLE) for number in no_people)
         for field, image in self._images():
             if not is_pinned(image) and not self.excused("ZT-04"):
                 yield (

@@ -21,6 +21,7 @@ def labels(**changes: str | None) -> Object:
         "pods": "pod-security.kubernetes.io/enforce",
         "warn": "pod-security.kubernetes.io/warn",
         "team": "team",
+        "manager": "app.kubernetes.io/managed-by",
     }
     return {"metadata": {"labels": {keys[key]: value for key, value in changes.items()}}}
 
@@ -41,6 +42,9 @@ REFUSED: dict[str, tuple[str, str, Any]] = {
     "pod security loosened": ("merge", ZONE, labels(pods="privileged")),
     "pod security removed": ("merge", ZONE, labels(pods=None)),
     "pod security added to": ("merge", ZONE, labels(warn="privileged")),
+    "another manager": ("merge", ZONE, labels(manager="Helm")),
+    "no manager": ("merge", ZONE, labels(manager=None)),
+    "another manager through status": ("merge", f"{ZONE}/status", labels(manager="Helm")),
     "the label removed through status": ("merge", f"{ZONE}/status", labels(zone=None)),
     "pod security loosened through status": ("merge", f"{ZONE}/status", labels(pods="privileged")),
     # The garbage collector would delete the zone: its owner does not exist.
@@ -92,6 +96,7 @@ def test_other_metadata_is_the_administrators(world: World) -> None:
     for path in (ZONE, f"{NAMESPACES}/{CLIENTS}"):
         assert (answer := world.admin.patch(path, note)).allowed, answer
     assert (answer := world.admin.patch(f"{NAMESPACES}/{CLIENTS}", labels(pods="privileged"))).allowed, answer
+    assert (answer := world.admin.patch(f"{NAMESPACES}/{CLIENTS}", labels(manager="Helm"))).allowed, answer
     assert (answer := world.admin.create(NAMESPACES, {"metadata": {"name": "other-training"}})).allowed, answer
     assert (answer := world.admin.delete(f"{NAMESPACES}/{CLIENTS}")).allowed, answer
 
