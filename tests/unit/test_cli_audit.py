@@ -1,10 +1,13 @@
 """`cloister keys` and `cloister audit`, as a person at a terminal uses them."""
 
+import errno
 import json
+import os
 import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -238,6 +241,31 @@ def test_what_can_t_be_used(journal: Path, key: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("# nothing")
     assert "holds no key" in run("audit", "decrypt", journal, "--key", tmp_path / "empty", code=2)
     assert "holds no checkpoint" in run("audit", "verify", journal, "--anchor", tmp_path / "empty", code=2)
+
+
+@pytest.mark.parametrize("command", ["verify", "decrypt", "search", "tail"])
+def test_a_folder_that_can_t_be_read_is_no_empty_one(
+    journal: Path, key: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """What lies in it would be vouched for unread."""
+    hidden, scandir = str(journal), os.scandir
+
+    def refused(path: Any = ".") -> Any:
+        if str(path) == hidden:
+            raise PermissionError(errno.EACCES, "Permission denied", hidden)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert "Permission denied" in run("audit", command, journal, "--key", key, code=2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("audit", "verify", "a" * 300), ("seal", "a" * 300, "--to", str(KEY.public)), ("audit", "tail", "a" * 300)],
+)
+def test_a_name_that_no_disk_has_is_an_ordinary_mistake(arguments: tuple[str, ...], key: Path) -> None:
+    more = ("--key", key) if arguments[0] == "audit" else ()
+    assert "file name too long" in run(*arguments, *more, code=2).lower()
 
 
 def test_stats(tmp_path: Path, key: Path) -> None:

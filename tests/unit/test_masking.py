@@ -291,6 +291,27 @@ def test_parquet_keeps_its_columns_and_loses_its_values() -> None:
     assert [value and [len(item) for item in value] for value in after["list"].to_pylist()] == [[24, 1], [], None]
 
 
+def test_parquet_loses_what_is_said_of_its_columns() -> None:
+    """Comments on columns, and on what lies in them: whoever wrote them may have quoted a value."""
+    said = {"comment": "x" * 200 + VALUES[Kind.EMAIL]}
+    inner = pa.field("inner", pa.string(), metadata=said)
+    kinds = [
+        pa.string(),
+        pa.struct([inner]),
+        pa.list_(inner),
+        pa.large_list(inner),
+        pa.map_(pa.field("key", pa.string(), nullable=False, metadata=said), inner),
+    ]
+    values = ["a", {"inner": "a"}, ["a"], ["a"], [("k", "a")]]
+    schema = pa.schema([pa.field(f"c{n}", kind, metadata=said) for n, kind in enumerate(kinds)])
+    columns = [pa.array([value], kind) for value, kind in zip(values, kinds, strict=True)]
+    data = through(pa.Table.from_arrays(columns, schema=schema))
+    after = pq.read_table(io.BytesIO(data))
+    assert list(after.to_pylist()[0].values()) == values
+    assert VALUES[Kind.EMAIL] not in after.schema.to_string(truncate_metadata=False)
+    assert VALUES[Kind.EMAIL].encode() not in data
+
+
 WHOLE = [4111111111111111, 4111111111111112, 4711, None]
 """A card, none because of its check digit, none because it is too short, nothing."""
 

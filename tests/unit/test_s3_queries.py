@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cloister import sidecar
+from cloister import objectkeys, sidecar
 from cloister.auditor.http.messages import Request
 from cloister.auditor.refusal import Refusal
 from cloister.auditor.s3 import documents, keys, wire
@@ -17,6 +17,7 @@ from cloister.auditor.s3.checksums import Verifier
 from cloister.auditor.s3.chunks import Dechunker
 from cloister.auditor.s3.queries import Query, parse
 from cloister.auditor.s3.rights import Rights
+from cloister.auditor.s3.uploads import IDLE_SECONDS, MOST, Uploads
 from cloister.cli.data import places
 from cloister.cli.errors import UserError
 from cloister.s3 import OPERATIONS, Level, Operation
@@ -215,3 +216,64 @@ def test_a_writer_of_new_objects_says_neither_conditions_nor_a_time() -> None:
         b"content-length: 0",
     ]
     assert b"x-amz-meta-mtime: 1000000000" in wire.head(query, 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "method", "header"),
+    [
+        ("/b/raw/in/x", "DELETE", b"if-match"),
+        ("/b/raw/in/x", "PUT", b"if-unmodified-since"),
+        ("/b/raw/x", "GET", b"if-range"),
+        ("/b?delete", "POST", b"if-match"),
+    ],
+)
+def test_a_condition_that_can_not_be_kept_is_refused(target: str, method: str, header: bytes) -> None:
+    """Left out, it would delete or overwrite what the caller wanted left alone."""
+    assert code(target, method, {header: b'"0"'}) == "NotImplemented"
+    assert code("/b/raw/x", "GET", {b"if-match": b'"0"'}) == "GetObject"
+
+
+@pytest.mark.parametrize(
+    ("key", "bad"),
+    [
+        ("e\u0301/a.txt", "\u0301"),  # two spellings of one letter: a disk may take them for one name
+        ("\xe9/a.txt", None),
+        ("a/b", None),
+    ],
+)
+def test_a_key_has_one_spelling(key: str, bad: str | None) -> None:
+    assert objectkeys.misread(key) == bad
+
+
+@pytest.mark.parametrize("key", [".rclone_temp_notes.txt", "a/.rclone_temp_x/b", ".rclone_multipart_upload_1"])
+def test_names_of_the_stores_own_are_refused(key: str) -> None:
+    """The store lists no such object, and deletes it as a leftover."""
+    assert objectkeys.ambiguous(key)
+    assert not objectkeys.ambiguous("a/x.rclone_temp_notes")
+    assert code(f"/b/raw/in/{key}", "PUT") == "InvalidArgument"
+
+
+def test_keys_in_a_listing_are_read_with_all_escapes_of_go() -> None:
+    body = b"<Key>it&#39;s/a</Key><CommonPrefixes><Prefix>&#34;b&#34;/&amp;copy;</Prefix></CommonPrefixes>"
+    assert documents.listed(body, encoded=False) == ["it's/a", '"b"/&copy;']
+
+
+def test_a_caller_has_a_share_of_the_open_uploads() -> None:
+    now = 0.0
+    uploads = Uploads(lambda: now)
+    for number in range(MOST):
+        uploads.check("a")
+        uploads.begun("a", b"<UploadId>%d</UploadId>" % number)
+    with pytest.raises(Refusal) as refused:
+        uploads.check("a")
+    assert (refused.value.status, refused.value.code) == (503, "SlowDown")
+    uploads.check("b")
+    uploads.ended("b", "1")  # another's
+    uploads.ended("a", "1")
+    uploads.check("a")
+    uploads.begun("a", b"<UploadId>x</UploadId>")
+    now = IDLE_SECONDS / 2
+    uploads.goes_on("a", "x")
+    now = IDLE_SECONDS + 1.0
+    uploads.check("a")
+    assert list(uploads._open["a"]) == ["x"], "what nobody goes on with is given up"

@@ -20,7 +20,12 @@ from cloister.auditor.stats import Stats
 
 ME = "spiffe://cluster.local/ns/a/sa/b"
 BODY = b"write to ada@example.com"
-STORED = b'HTTP/1.1 200 OK\r\netag: "own"\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n' % len(BODY)
+STORED = (
+    b'HTTP/1.1 200 OK\r\netag: "%b"\r\nlast-modified: %b\r\ncontent-type: %b\r\n'
+    b"x-amz-meta-author: ada@example.com\r\ncontent-disposition: attachment; filename=ada@example.com\r\n"
+    b"content-length: %d\r\n\r\n"
+)
+MONDAY, TUESDAY = b"Mon, 01 Jun 2026 12:00:00 GMT", b"Tue, 02 Jun 2026 12:00:00 GMT"
 READS = (sidecar.Read(prefixes=("masked/",), masked=("email",)), sidecar.Read(prefixes=("raw/",)))
 RIGHTS = Rights([sidecar.Bucket(name="b", access=(sidecar.Access(identity=ME, reads=READS, writes=()),))])
 
@@ -42,6 +47,23 @@ class Journal:
 
 
 @dataclass
+class Store:
+    """Has every object, and what it says of all of them."""
+
+    etag: bytes = b"own"
+    modified: bytes = MONDAY
+    kind: bytes = b"text/plain"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        with suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                told = STORED % (self.etag, self.modified, self.kind, len(BODY))
+                writer.write(told if head.startswith(b"HEAD") else told + BODY)
+        writer.close()
+
+
+@dataclass
 class Running:
     """A service that listens, and its store."""
 
@@ -49,6 +71,7 @@ class Running:
     journal: Journal
     stats: Stats
     masked: MaskedReads
+    store: Store
 
     async def get(self, key: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
         """The answer, on the one connection that there is."""
@@ -61,18 +84,11 @@ class Running:
         return await asyncio.to_thread(work)
 
 
-async def store(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Has every object."""
-    with suppress(asyncio.IncompleteReadError):
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            writer.write(STORED if head.startswith(b"HEAD") else STORED + BODY)
-    writer.close()
-
-
 @pytest.fixture
 async def running() -> AsyncIterator[Running]:
     loop = asyncio.get_running_loop()
-    upstream = await asyncio.start_server(store, "127.0.0.1", 0)
+    store = Store()
+    upstream = await asyncio.start_server(store.serve, "127.0.0.1", 0)
     pool = Pool(f"127.0.0.1:{upstream.sockets[0].getsockname()[1]}")
     journal, stats, masked = Journal(), Stats(), MaskedReads(b"key", pool, None)
     service = Service(Means(journal, pool, RIGHTS, stats, masked, caller=ME))  # type: ignore[arg-type]
@@ -81,7 +97,7 @@ async def running() -> AsyncIterator[Running]:
     client.connect()
     client.auto_open = 0
     try:
-        yield Running(client, journal, stats, masked)
+        yield Running(client, journal, stats, masked, store)
     finally:
         client.close()
         pool.close()
@@ -126,3 +142,42 @@ async def test_a_fault_in_the_middle_cuts_the_answer(running: Running, monkeypat
     with pytest.raises((http.client.IncompleteRead, ConnectionError)):
         await running.get("masked/a.txt")
     assert running.journal.results() == [("cut", 500)]
+
+
+async def test_what_a_writer_says_of_an_object_is_not_for_readers_of_masked_ones(running: Running) -> None:
+    running.store.kind = b"text/plain; name=ada@example.com"
+    _, headers, _ = await running.get("masked/a.txt")
+    assert "ada" not in str(headers)
+    assert headers["content-type"] == "application/octet-stream"
+    _, headers, _ = await running.get("raw/a.txt")
+    assert headers["x-amz-meta-author"] == "ada@example.com"
+
+
+async def test_a_store_that_was_started_anew_names_no_version(running: Running) -> None:
+    """It answers every ETag empty. Taken for a version, one would stand for all objects, and for what they were."""
+    running.store.etag = b""
+    _, first, _ = await running.get("masked/a.txt")
+    _, other, _ = await running.get("masked/b.txt")
+    assert first["etag"] != other["etag"]
+    running.store.modified = TUESDAY
+    status, changed, body = await running.get("masked/a.txt", **{"If-None-Match": first["etag"]})
+    assert (status, body != b"", changed["etag"] != first["etag"]) == (200, True, True)
+    assert (await running.get("masked/a.txt", **{"If-Match": first["etag"]}))[0] == 412
+    _, raw, _ = await running.get("raw/a.txt")
+    assert "etag" not in raw
+    listed = b'<ETag>""</ETag><ETag>"own"</ETag>'
+    assert running.masked.listing(listed, ("email",)).startswith(b'<ETag>""</ETag><ETag>"m-')
+
+
+@pytest.mark.parametrize(
+    ("header", "day", "status"),
+    [
+        ("If-Unmodified-Since", TUESDAY, 200),
+        ("If-Unmodified-Since", b"Sun, 31 May 2026 12:00:00 GMT", 412),
+        ("If-Modified-Since", MONDAY, 304),
+        ("If-Modified-Since", b"Sun, 31 May 2026 12:00:00 GMT", 200),
+        ("If-Modified-Since", b"never", 200),
+    ],
+)
+async def test_conditions_on_the_time(running: Running, header: str, day: bytes, status: int) -> None:
+    assert (await running.get("masked/a.txt", **{header: day.decode()}))[0] == status

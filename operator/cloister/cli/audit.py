@@ -198,8 +198,12 @@ def _keys(path: Path | None) -> list[SecretKey]:
 
 def _existing(paths: list[Path]) -> list[Path]:
     for path in paths:
-        if not path.exists():
-            raise UserError(f"{path}: no such file or folder")
+        try:
+            path.stat()
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file or folder") from None
+        except OSError as error:
+            raise UserError(f"{path}: {error.strerror}") from None
     return paths
 
 

@@ -95,8 +95,16 @@ def _progress(what: str, file: Path) -> Iterator[weights_files.Progress]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=file.stat().st_size if file.is_file() else None)
+        task = bar.add_task(what, total=_size(file))
         yield lambda done: bar.update(task, completed=done)
+
+
+def _size(file: Path) -> int | None:
+    """For a bar; what can't be read, who reads it will say."""
+    try:
+        return file.stat().st_size if file.is_file() else None
+    except OSError:
+        return None
 
 
 def _friendly() -> AbstractContextManager[None]:

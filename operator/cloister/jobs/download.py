@@ -120,5 +120,5 @@ class _Transfer:
 
 
 def _strong(etag: str | None) -> str | None:
-    """A weak ETag does not say that bytes are the same (RFC 9110, section 8.8.1)."""
-    return etag if etag and etag.startswith('"') else None
+    """A weak ETag does not say that bytes are the same (RFC 9110, section 8.8.1), and an empty one says nothing."""
+    return etag if etag and etag.startswith('"') and etag.strip('"') else None

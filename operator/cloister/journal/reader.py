@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,14 +19,21 @@ _LIFE = (OPEN, SEALED, SHIPPED)
 
 
 def segment_paths(paths: Iterable[Path]) -> list[Path]:
-    """The segments among some files and below some folders."""
+    """The segments among some files and below some folders; JournalError where a folder can't be read."""
     found: set[Path] = set()
     for path in paths:
         if path.is_dir():
-            found |= {child for child in path.rglob("*") if child.suffix in SUFFIXES and child.is_file()}
+            for folder, _, files in os.walk(path, onerror=_unreadable):
+                children = (Path(folder, name) for name in files)
+                found |= {child for child in children if child.suffix in SUFFIXES and child.is_file()}
         else:
             found.add(path)
     return sorted(found)
+
+
+def _unreadable(error: OSError) -> None:
+    """What lies in a folder that can't be read would be missing without a word."""
+    raise JournalError(f"{error.filename}: {error.strerror}") from error
 
 
 @contextmanager
@@ -42,8 +49,12 @@ def opened(path: Path) -> Iterator[SegmentReader]:
 def _file(path: Path) -> BinaryIO:
     later = _LIFE[_LIFE.index(path.suffix) :] if path.suffix in _LIFE else (path.suffix,)
     for suffix in later:
-        with suppress(FileNotFoundError):
+        try:
             return path.with_suffix(suffix).open("rb")
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise JournalError(f"can't be read: {error.strerror}") from error
     raise SegmentGoneError("was removed while it was to be read: read again")
 
 

@@ -67,8 +67,8 @@ class _Masking:
             # Column by column in small reads: a row group may be larger than the memory that there is.
             file = pq.ParquetFile(source, pre_buffer=False, buffer_size=1 << 18)
             # What describes the columns may quote their values (pandas keeps an index there): it does not go along.
-            schema = file.schema_arrow.remove_metadata()
-            if find(str(schema).encode(), self._kinds):
+            schema = pa.schema([_bare(field) for field in file.schema_arrow])
+            if find(schema.to_string(truncate_metadata=False).encode(), self._kinds):
                 raise Unmaskable("a name of its columns holds a value")
             with pq.ParquetWriter(target, schema, compression="zstd") as writer:
                 for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
@@ -88,10 +88,10 @@ class _Masking:
             return self._numbers(array)
         if pa.types.is_struct(kind):
             fields = [self._array(array.field(number)) for number in range(kind.num_fields)]
-            return pa.StructArray.from_arrays(fields, fields=list(kind), mask=array.is_null())
+            return pa.StructArray.from_arrays(fields, fields=list(_bare_type(kind)), mask=array.is_null())
         if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_map(kind):
             # By way of Python values: offsets of slices and nulls are arrow's own affair.
-            return pa.array(self._nested(array.to_pylist()), type=kind)
+            return pa.array(self._nested(array.to_pylist()), type=_bare_type(kind))
         if pa.types.is_dictionary(kind):
             return self._array(array.dictionary_decode()).dictionary_encode().cast(kind)
         if any(check(kind) for check in _PLAIN):
@@ -147,3 +147,20 @@ class _Masking:
 
 
 _PLAIN = (pa.types.is_null, pa.types.is_boolean, pa.types.is_temporal)
+
+
+def _bare(field: pa.Field) -> pa.Field:
+    """A column without what is said about it, itself and what lies in it."""
+    return pa.field(field.name, _bare_type(field.type), nullable=field.nullable)
+
+
+def _bare_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(kind):
+        return pa.struct([_bare(field) for field in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_bare(kind.key_field), _bare(kind.item_field), keys_sorted=kind.keys_sorted)
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_bare(kind.value_field))
+    if pa.types.is_list(kind):
+        return pa.list_(_bare(kind.value_field))
+    return kind

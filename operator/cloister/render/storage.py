@@ -225,7 +225,10 @@ def _store(deployment: LLMDeployment, component: Component, settings: Settings) 
             "--multipart-streaming-buffer-total",
             "512M",
             "--multipart-max-uploads",
-            "100",
+            "256",
+            # What a job that crashed has left open takes room from the others (auditor/s3/uploads.py).
+            "--multipart-expiry",
+            "2h",
         ],
         "env": [
             {"name": "BUCKET", "value": f"{SERVED}:{component}"},

@@ -1,10 +1,11 @@
 """The XML that queries and answers carry: read strictly, and written anew, so that nobody else reads it otherwise."""
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from xml.parsers import expat
-from xml.sax.saxutils import escape, unescape
+from xml.sax.saxutils import escape
 
 from cloister.auditor.s3 import keys
 from cloister.auditor.s3.errors import invalid
@@ -110,7 +111,7 @@ def folders(bucket: str, prefix: str, common: Sequence[str], *, version: int, en
 def listed(body: bytes, *, encoded: bool) -> list[str]:
     """Every key and common prefix in the answer to a listing."""
     texts = re.findall(rb"<Key>([^<]*)</Key>|<CommonPrefixes>\s*<Prefix>([^<]*)</Prefix>", body)
-    found = [unescape((key or prefix).decode()) for key, prefix in texts]
+    found = [html.unescape((key or prefix).decode()) for key, prefix in texts]
     return [keys.decoded(text) for text in found] if encoded else found
 
 

@@ -42,7 +42,10 @@ def checked(key: str) -> str:
     """A whole key, if every program reads it in the same way."""
     _check_text(key)
     if objectkeys.ambiguous(key):
-        raise invalid("A key has no empty segment and none of only one or two dots, and it does not end in '/'.")
+        raise invalid(
+            "A key has no empty segment, none of only one or two dots, and none that begins with .rclone_temp_ or"
+            " .rclone_multipart_upload_, and it does not end in '/'."
+        )
     return key
 
 
@@ -90,5 +93,6 @@ def _check_text(key: str) -> None:
         raise invalid(f"A key is no longer than {objectkeys.MAX_BYTES} bytes.", "KeyTooLongError")
     if objectkeys.misread(key):
         raise invalid(
-            "The key has a character that programs read differently: a backslash, a percent sign or the like."
+            "The key has a character that programs read differently: a backslash, a percent sign, a letter that is not"
+            " in Unicode's composed form (NFC), or the like."
         )

@@ -11,6 +11,8 @@ import re
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from xml.sax.saxutils import unescape
 
 from cloister.auditor.http.messages import Head, Headers
@@ -31,7 +33,9 @@ _TAIL = 1 << 10
 """Bytes of a text that wait until the outcome is on record: with less nobody takes what was sent for the whole."""
 _THREADS = 2
 """That mask: few, since each has a block in memory."""
-_REPLACED = (b"etag", b"content-range", b"accept-ranges")
+_KEPT = (b"last-modified", b"retry-after", b"x-amz-request-id")
+_MEDIA = re.compile(rb"[A-Za-z0-9.+-]{1,64}/[A-Za-z0-9.+-]{1,64}(?:[ \t]*;[ \t]*charset=[A-Za-z0-9-]{1,32})?")
+"""A content type without room for anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,8 @@ class MaskedReads:
         if size is None:
             raise UpstreamError("it told no size")
         form = format_of(query.key, await self._bytes(query, 0, min(size, SNIFFED)))
-        etag = self.etag(head.header(b"etag") or b"", kinds)
-        if _unchanged(query, etag):
+        etag = self._etag(_version(query, head), kinds)
+        if _unchanged(query, head, etag):
             await trail.end(304)
             reply.answer(304, _described(trail, head, etag), b"")
             return
@@ -93,13 +97,16 @@ class MaskedReads:
     def listing(self, answer: bytes, kinds: tuple[str, ...]) -> bytes:
         """A listing without the digests of what is masked."""
         answer = _CHECKSUM.sub(b"", answer)
-        return _ETAG.sub(lambda found: b"<ETag>%b</ETag>" % self.etag(found[1], kinds), answer)
+        return _ETAG.sub(lambda found: b"<ETag>%b</ETag>" % self._listed(found[1], kinds), answer)
 
-    def etag(self, etag: bytes, kinds: tuple[str, ...]) -> bytes:
+    def _listed(self, etag: bytes, kinds: tuple[str, ...]) -> bytes:
+        plain = unescape(etag.decode("latin-1"), {"&quot;": '"', "&#34;": '"'}).strip('"')
+        return self._etag(plain, kinds) if plain else etag
+
+    def _etag(self, version: str, kinds: tuple[str, ...]) -> bytes:
         """Names the masked form of an object. The object's own would be the MD5 of what is masked: with it, a short
         value is found by trying."""
-        plain = unescape(etag.decode("latin-1"), {"&quot;": '"', "&#34;": '"'}).strip('"')
-        text = f"{plain}|{','.join(sorted(kinds))}".encode("latin-1")
+        text = f"{version}|{','.join(sorted(kinds))}".encode("latin-1")
         return b'"m-%b"' % hmac.digest(self._key, text, hashlib.sha256).hex()[:32].encode()
 
     # --- text
@@ -119,7 +126,7 @@ class MaskedReads:
         connection = await self._pool.acquire()
         try:
             found = await connection.send(_ranged(query, first, min(last, wanted.size)), b"")
-            if found.status not in (200, 206) or found.header(b"etag") != wanted.head.header(b"etag"):
+            if found.status not in (200, 206) or not _same(found, wanted.head):
                 raise slow_down("The object has just changed: ask again.", 1)
             ended = False
             while not ended and left:
@@ -175,7 +182,7 @@ class MaskedReads:
         connection = await self._pool.acquire()
         try:
             found = await connection.send(_ranged(query, 0, size), b"")
-            if found.status not in (200, 206) or found.header(b"etag") != head.header(b"etag"):
+            if found.status not in (200, 206) or not _same(found, head):
                 raise slow_down("The object has just changed: ask again.", 1)
             ended = False
             while not ended:
@@ -258,12 +265,37 @@ def _part(query: Query, head: Head, size: int, etag: bytes) -> Wanted:
     return Wanted(query, head, size, start, stop, etag)
 
 
-def _unchanged(query: Query, etag: bytes) -> bool:
-    """Whether the caller has the masked form already; a Refusal if it wants another (RFC 9110, section 13.1)."""
-    if (match := query.header(b"if-match")) and not _named(match, etag):
+def _version(query: Query, head: Head) -> str:
+    """What tells two versions of an object apart. A store that was started anew knows no ETag of what it has."""
+    if plain := (head.header(b"etag") or b"").decode("latin-1").strip('"'):
+        return plain
+    told = b"|".join(head.header(name) or b"" for name in (b"last-modified", b"content-length"))
+    return f"{query.target}|{told.decode('latin-1')}"
+
+
+def _same(found: Head, head: Head) -> bool:
+    """Whether an answer is about the version that was asked about before."""
+    return all(found.header(name) == head.header(name) for name in (b"etag", b"last-modified"))
+
+
+def _unchanged(query: Query, head: Head, etag: bytes) -> bool:
+    """Whether the caller has the masked form already; a Refusal if it wants another (RFC 9110, section 13.2.2)."""
+    modified = _time(head.header(b"last-modified"))
+    match, since = query.header(b"if-match"), _time(query.header(b"if-unmodified-since"))
+    if not _named(match, etag) if match else since and modified and modified > since:
         raise refusal(412, "PreconditionFailed", "The object is another by now.")
-    none = query.header(b"if-none-match")
-    return none is not None and _named(none, etag)
+    none, since = query.header(b"if-none-match"), _time(query.header(b"if-modified-since"))
+    if none is not None:
+        return _named(none, etag)
+    return bool(since and modified and modified <= since)
+
+
+def _time(header: bytes | None) -> datetime | None:
+    """An HTTP date; None for what is none, which counts as if it were not there (RFC 9110, section 13.1.4)."""
+    try:
+        return parsedate_to_datetime(header.decode("latin-1")) if header else None
+    except ValueError:
+        return None
 
 
 def _named(condition: bytes, etag: bytes) -> bool:
@@ -284,10 +316,8 @@ def _headers(trail: Trail, wanted: Wanted) -> Headers:
 
 
 def _described(trail: Trail, head: Head, etag: bytes) -> Headers:
-    """Of the object, without any digest of what is masked."""
-    kept = [
-        (name, value)
-        for name, value in wire.back(head, trail.id)
-        if name not in _REPLACED and not name.startswith(b"x-amz-checksum-")
-    ]
+    """Of the object: neither a digest of what is masked, nor words of whoever wrote it, such as user metadata."""
+    kept = [(name, value) for name, value in wire.back(head, trail.id) if name in _KEPT]
+    kind = head.header(b"content-type") or b""
+    kept.append((b"content-type", kind if _MEDIA.fullmatch(kind) else b"application/octet-stream"))
     return [*kept, (b"etag", etag), (b"accept-ranges", b"bytes")]

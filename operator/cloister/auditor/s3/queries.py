@@ -144,6 +144,10 @@ def _headers(operation: Operation, given: Mapping[bytes, bytes]) -> Headers:
         known = name in _WITHOUT_EFFECT or (name.startswith(META) and operation.name in _WITH_META)
         if name.startswith(b"x-amz-") and not known:
             raise not_implemented(f"This store knows no header {name.decode('latin-1')[:64]}.")
+    for name in (*_CONDITIONS, b"if-range"):
+        if name in given and name not in PASSED_ON.get(operation.name, ()):
+            # To leave it out would do what the caller wanted done only under that condition.
+            raise not_implemented(f"This store knows no condition {name.decode()} for {operation.name}.")
     passed = [(name, given[name]) for name in PASSED_ON.get(operation.name, ()) if name in given]
     if operation.name in _WITH_META:
         passed += [(name, value) for name, value in given.items() if name.startswith(META)]

@@ -18,6 +18,7 @@ from cloister.auditor.s3.masked import MaskedReads
 from cloister.auditor.s3.queries import Query, parse
 from cloister.auditor.s3.rights import Permission, Rights
 from cloister.auditor.s3.trail import Trail
+from cloister.auditor.s3.uploads import Uploads
 from cloister.auditor.stats import Stats
 
 DRAINED_BYTES = 16 << 20
@@ -49,6 +50,7 @@ class Service:
 
     def __init__(self, means: Means) -> None:
         self._means = means
+        self._uploads = Uploads()
 
     async def serve(self, request: Request, body: Body, reply: StreamedDownstream) -> None:
         """Answers a request."""
@@ -93,6 +95,8 @@ class Service:
             await self._document(exchange)
             return
         wire.no_body(exchange.request)
+        if query.name == "CreateMultipartUpload":
+            self._uploads.check(exchange.peer)
         await exchange.trail.ask(query, masked=permission.masked)
         match query.name:
             case "ListBuckets":
@@ -154,9 +158,19 @@ class Service:
             trail.moved = len(answer)
         if query.name == "CompleteMultipartUpload":
             answer = _clear(answer, trail)
+        if found.status < 300:
+            self._follow(exchange, answer)
         await trail.end(found.status)
         self._count(query, found.status, trail.moved)
         exchange.reply.answer(found.status, wire.back(found, trail.id), answer)
+
+    def _follow(self, exchange: "_Exchange", answer: bytes) -> None:
+        """What an answer means for the uploads that are open."""
+        match exchange.query.name:
+            case "CreateMultipartUpload":
+                self._uploads.begun(exchange.peer, answer)
+            case "CompleteMultipartUpload" | "AbortMultipartUpload":
+                self._uploads.ended(exchange.peer, exchange.query.parameters["uploadId"])
 
     def _listing(self, exchange: "_Exchange", answer: bytes) -> bytes:
         query, masked = exchange.query, exchange.permission.masked
@@ -168,6 +182,7 @@ class Service:
         """An object or a part of one. Its last piece goes to the store only when all of it is verified."""
         query, trail, permission = exchange.query, exchange.trail, exchange.permission
         incoming = wire.Incoming(exchange.request, exchange.body)
+        self._uploads.goes_on(exchange.peer, query.parameters.get("uploadId", ""))
         await trail.ask(query, size=incoming.length)
         connection = await self._means.pool.acquire()
         try:

@@ -81,7 +81,7 @@ class _Interrupted(Exception):  # noqa: N818 - not the end of it
 def _attempt(store: Store, place: Place, sink: Sink, bar: Bar) -> None:
     reply = _ask(store, place, sink, bar)
     start, total = _extent(reply)
-    etag = reply.get("ETag")
+    etag = _named(reply.get("ETag"))
     if not sink.etag or start != sink.size or etag != sink.etag:
         # Nothing was asked for but the whole, or the store can't give a part.
         if start:
@@ -107,8 +107,8 @@ def _attempt(store: Store, place: Place, sink: Sink, bar: Bar) -> None:
 
 def _ask(store: Store, place: Place, sink: Sink, bar: Bar) -> dict[str, Any]:
     """GetObject, of the rest if there is a beginning (RFC 9110, sections 13.1.1 and 14.2)."""
-    if sink.etag and sink.size:
-        rest = {"Range": f"bytes={sink.size}-", "IfMatch": sink.etag}
+    if (etag := _named(sink.etag)) and sink.size:
+        rest = {"Range": f"bytes={sink.size}-", "IfMatch": etag}
         try:
             return _get(store, place, rest)
         except ClientError as error:
@@ -116,6 +116,11 @@ def _ask(store: Store, place: Place, sink: Sink, bar: Bar) -> dict[str, Any]:
                 raise
             _restart(sink, bar, None)
     return _get(store, place, {})
+
+
+def _named(etag: str | None) -> str | None:
+    """An empty ETag names no version."""
+    return etag if etag and etag.strip('"') else None
 
 
 def _get(store: Store, place: Place, more: dict[str, str]) -> dict[str, Any]:

@@ -88,11 +88,14 @@ def shown(text: str) -> str:
 
 def _check(key: str, *, whole: bool) -> None:
     if objectkeys.ambiguous(key, whole=whole):
-        raise UserError(f"{shown(key)}: a key has no empty segment, and none that is '.' or '..'")
+        raise UserError(
+            f"{shown(key)}: a key has no empty segment, none that is '.' or '..', and none that begins with"
+            " .rclone_temp_ or .rclone_multipart_upload_"
+        )
     if character := objectkeys.misread(key):
         raise UserError(
             f"{shown(key)}: has the character {character.encode('unicode_escape').decode()}, which no store takes in a"
-            " key: rename it"
+            " key: rename it. (Letters must be in Unicode's composed form, NFC, as `convmv -t utf8 --nfc` makes them.)"
         )
     if len(key.encode()) > objectkeys.MAX_BYTES:
         raise UserError(f"{shown(key)}: is longer than the {objectkeys.MAX_BYTES} bytes that a key may have")
