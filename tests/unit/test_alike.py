@@ -1,13 +1,15 @@
 """Events that are told by their likeness to one that was read: never another text than their JSON says."""
 
+import itertools
 import json
+from collections.abc import Iterable
 
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloister.auditor.openai.alike import Alike, only_choice
-from cloister.auditor.openai.replies import Pieces, Summary
+from cloister.auditor.openai.replies import Piece, Pieces, Summary
 
 _ODD = ("a", " word", '", "content": "', "\\", "cloister", "Gr\u00fc\u00dfe", "\u2028")
 _TEXTS = st.one_of(st.text(max_size=6), st.sampled_from(_ODD))
@@ -61,10 +63,31 @@ def test_who_learns_in_vain_stops() -> None:
     assert [alike.learn(event, "a") for event in pairs].count(True) == 4
 
 
+def joined(pieces: Iterable[Piece]) -> list[Piece]:
+    """What several events in a row say at one place, together."""
+    return [(place, "".join(text for _, text in run)) for place, run in itertools.groupby(pieces, lambda one: one[0])]
+
+
+@given(st.lists(_EVENTS, max_size=8), st.integers(0, 8))
+def test_several_events_are_told_apart_as_each_is_alone(events: list[bytes], learned: int) -> None:
+    alike, alone = Alike(), Alike()
+    for event in events[:learned]:
+        if read := only_choice(orjson.loads(event[6:-2])):
+            for one in (alike, alone):
+                one.learn(event, read["delta"]["content"])
+    rest = events[learned:]
+    expected = [(event, text) for event in rest if (text := alone.text(event)) is not None]
+    told = alike.each(b"".join(rest))
+    assert told is None or told == expected
+    assert alike.together(b"".join(rest)) == (None if told is None else "".join(text for _, text in told))
+    if rest and len(expected) == len(rest):
+        assert told == expected
+
+
 @given(st.lists(_EVENTS, max_size=8))
 def test_texts_are_the_same_one_by_one_and_together(events: list[bytes]) -> None:
     one_by_one, together = Summary(), Summary()
     single = [piece for event in events for piece in Pieces(one_by_one).of(event)]
-    assert list(Pieces(together).of(b"".join(events))) == single
+    assert joined(Pieces(together).of(b"".join(events))) == joined(single)
     assert together.fields() == one_by_one.fields()
     assert together.heard == one_by_one.heard

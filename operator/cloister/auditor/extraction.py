@@ -140,6 +140,8 @@ class Reply:
     def __init__(self, guard: ExtractionGuard, caller: Caller) -> None:
         self._guard, self._caller = guard, caller
         self._repetition = Repetition()
+        self._pieces = Pieces(Summary())
+        """Reads events ahead of their record."""
         self._characters = 0
         self._told = self._ahead = False
         self.repeats: Finding | None = None
@@ -152,19 +154,24 @@ class Reply:
             return b"", refusal
         if len(events) <= _FEW:
             return events, None
+        self._ahead = True
+        ahead, text = self._repetition.copy(), _said(self._pieces.of(events))
+        if not ahead.feed(text):
+            self._repetition = ahead
+            self._characters += len(text)
+            return events, None
         left: list[bytes] = []
         for event in split(events):
             left.append(event)
-            self.heard(_said(event))
+            self.heard(_said(self._pieces.of(event)))
             if refusal := self.refusal():
                 break
-        self._ahead = True
         return b"".join(left), self.refusal()
 
     def recorded(self, pieces: Iterable[Piece]) -> None:
         """The texts of events that are being recorded."""
         if not self._ahead:
-            self.heard("".join(text for place, text in pieces if place != "other"))
+            self.heard(_said(pieces))
         self._ahead = False
 
     def heard(self, text: str) -> None:
@@ -198,8 +205,8 @@ class Reply:
         return [self.repeats.record(self._guard.action)]
 
 
-def _said(event: bytes) -> str:
-    return "".join(text for place, text in Pieces(Summary()).of(event) if place != "other")
+def _said(pieces: Iterable[Piece]) -> str:
+    return "".join([text for place, text in pieces if place != "other"])
 
 
 def question(asked: Asked) -> Question:

@@ -19,6 +19,12 @@ class Repetition:
         self._parts: list[str] = []
         self._size = 0
 
+    def copy(self) -> "Repetition":
+        """Another that has heard the same."""
+        other = Repetition()
+        other._parts, other._size = list(self._parts), self._size
+        return other
+
     def feed(self, text: str) -> bool:
         """Whether the latest window of the reply does nothing but repeat itself."""
         self._parts.append(text)

@@ -58,6 +58,43 @@ class Alike:
         self._credit = _CREDIT
         return text
 
+    def together(self, events: bytes) -> str | None:
+        """The same of several events, one after the other."""
+        said = self._apart(events)
+        try:
+            return None if said is None else b"".join(said).decode()
+        except UnicodeDecodeError:
+            return None
+
+    def each(self, events: bytes) -> list[tuple[bytes, str]] | None:
+        """Several events, each with its text."""
+        said = self._apart(events)
+        if said is None:
+            return None
+        found, at = [], 0
+        try:
+            for one in said:
+                end = at + self._around + len(one)
+                found.append((events[at:end], one.decode()))
+                at = end
+        except UnicodeDecodeError:
+            return None
+        return found
+
+    def _apart(self, events: bytes) -> list[bytes] | None:
+        """The texts of events that all are like the one learned. None of them can hold what stands between two: that
+        has quotes, and a text with a quote is none that is told so."""
+        before, after = self._before, self._after
+        if not self._around or len(events) < self._around:
+            return None
+        if not events.startswith(before) or not events.endswith(after):
+            return None
+        said = events[len(before) : len(events) - len(after)].split(after + before)
+        if b"".join(said).translate(None, _PLAIN):
+            return None
+        self._credit = _CREDIT
+        return said
+
     def learn(self, event: bytes, text: str) -> bool:
         """An event that was read, and the one text that it holds; whether those that are like it are known now."""
         if not self._credit:

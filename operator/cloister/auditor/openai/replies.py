@@ -89,7 +89,11 @@ class Pieces:
         self._alike, self._place = Alike(), ""
 
     def of(self, events: bytes) -> Iterator[Piece]:
-        """Of some whole events."""
+        """Of some whole events; what several say at one place may come together."""
+        if text := self._alike.together(events):
+            self._summary.hear(self._place, text)
+            yield self._place, text
+            return
         for event in split(events):
             text = self._alike.text(event)
             if text is None:

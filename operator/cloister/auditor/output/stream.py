@@ -84,15 +84,17 @@ class Events:
     def feed(self, events: bytes) -> bytes:
         """Some whole events have come; those that may leave now."""
         unreadable: str | None = None
-        for raw in split(events):
-            event = _Event(raw)
-            try:
-                self._read(event)
-            except Uninspectable as error:
-                unreadable = str(error)
-                break
-            self._queue.append(event)
-            self._hold(len(raw))
+        try:
+            if self._like and (alike := self._alike.each(events)):
+                for raw, said in alike:
+                    self._queue.append(self._goes_on_alike(_Event(raw), said))
+                    self._hold(len(raw))
+            else:
+                for raw in split(events):
+                    self._queue.append(self._read(_Event(raw)))
+                    self._hold(len(raw))
+        except Uninspectable as error:
+            unreadable = str(error)
         # Once for all that came together: a search costs more to begin than to go on.
         for place in self._touched:
             place.held.decide()
@@ -117,22 +119,20 @@ class Events:
 
     # --- in
 
-    def _read(self, event: _Event) -> None:
+    def _read(self, event: _Event) -> _Event:
         raw = event.raw
         said = self._alike.text(raw) if self._known else None
-        if said is not None and self._like:
-            place, where = self._like
-            self._goes_on(event, place, Text(None, "content", where, said, None))
-            return
+        if said is not None:
+            return self._goes_on_alike(event, said)
         payload = raw[6:-2]
         if not raw.startswith(b"data: ") or not raw.endswith(b"\n\n") or b"\n" in payload or b"\r" in payload:
             self._lines(raw)
             if not (found := payloads(raw)):
-                return
+                return event
             payload = found[0]
         if payload == b"[DONE]":
             self._end(*self._places)
-            return
+            return event
         try:
             document = orjson.loads(payload)
         except orjson.JSONDecodeError:
@@ -141,6 +141,13 @@ class Events:
             raise Uninspectable("an event of it is no JSON object")
         event.document = document
         self._take(event, document)
+        return event
+
+    def _goes_on_alike(self, event: _Event, said: str) -> _Event:
+        assert self._like
+        place, where = self._like
+        self._goes_on(event, place, Text(None, "content", where, said, None))
+        return event
 
     def _lines(self, raw: bytes) -> None:
         """Comments and the like have no text of the model; should they ever, it could not be masked."""
