@@ -34,27 +34,33 @@ _EVENTS = st.builds(
 )
 
 
+def told_of(alike: Alike, event: bytes) -> str | None:
+    """The text of one event; None where it has to be read."""
+    told = alike.run(event, 0)
+    return told[0][0] if [end for _, end in told] == [len(event)] else None
+
+
 @given(st.lists(_EVENTS, max_size=8), st.binary(max_size=3))
 def test_an_event_that_is_told_by_likeness_says_what_its_json_says(events: list[bytes], noise: bytes) -> None:
     alike = Alike()
     for event in events:
         read = only_choice(orjson.loads(event[6:-2]))
-        told = alike.text(event)
+        told = told_of(alike, event)
         assert told is None or (read and told == read["delta"]["content"])
         if read and alike.learn(event, read["delta"]["content"]):
-            assert alike.text(event) in (None, read["delta"]["content"])
+            assert told_of(alike, event) in (None, read["delta"]["content"])
             spoilt = event.replace(b"finish", noise + b"finish")
-            assert alike.text(spoilt) is None or spoilt == event
+            assert told_of(alike, spoilt) is None or spoilt == event
 
 
 def test_most_events_of_a_stream_need_no_reading() -> None:
     alike = Alike()
     events = [_event(f" word{n}", index=0, tight=True, ascii_only=True, last=False, name="content") for n in range(9)]
     assert alike.learn(events[0], " word0")
-    assert [alike.text(event) for event in events] == [f" word{n}" for n in range(9)]
-    assert alike.text(events[0][:-1]) is None
-    assert alike.text(events[3].replace(b"word3", b"wor\\u0064")) is None, "escapes are read"
-    assert alike.text(events[3].replace(b"word3", b"wor\xff")) is None, "what is no UTF-8 is no text"
+    assert [told_of(alike, event) for event in events] == [f" word{n}" for n in range(9)]
+    assert told_of(alike, events[0][:-1]) is None
+    assert told_of(alike, events[3].replace(b"word3", b"wor\\u0064")) is None, "escapes are read"
+    assert told_of(alike, events[3].replace(b"word3", b"wor\xff")) is None, "what is no UTF-8 is no text"
 
 
 def test_who_learns_in_vain_stops() -> None:
@@ -76,12 +82,15 @@ def test_several_events_are_told_apart_as_each_is_alone(events: list[bytes], lea
             for one in (alike, alone):
                 one.learn(event, read["delta"]["content"])
     rest = events[learned:]
-    expected = [(event, text) for event in rest if (text := alone.text(event)) is not None]
-    told = alike.each(b"".join(rest))
-    assert told is None or told == expected
-    assert alike.together(b"".join(rest)) == (None if told is None else "".join(text for _, text in told))
-    if rest and len(expected) == len(rest):
-        assert told == expected
+    at, stream = 0, b"".join(rest)
+    while rest:
+        told = alike.run(stream, at)
+        expected = list(itertools.takewhile(lambda text: text is not None, (told_of(alone, event) for event in rest)))
+        assert [text for text, _ in told] == expected
+        for event in rest[: len(told) or 1]:
+            at += len(event)
+        assert not told or told[-1][1] == at
+        rest = rest[len(told) or 1 :]
 
 
 @given(st.lists(_EVENTS, max_size=8))

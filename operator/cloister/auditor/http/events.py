@@ -48,6 +48,15 @@ def _last_end(data: bytes) -> int:
     return cut
 
 
+def end_of(events: bytes, start: int) -> int:
+    """Where the event ends that begins there, among some whole events."""
+    if b"\r" in events:
+        found = _END.search(events, start)
+        return found.end() if found else len(events)
+    place = events.find(b"\n\n", start)
+    return len(events) if place < 0 else place + 2
+
+
 def split(events: bytes) -> list[bytes]:
     """Some whole events one by one; their concatenation is what was given."""
     if b"\r" not in events:

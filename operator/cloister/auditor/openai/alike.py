@@ -13,6 +13,8 @@ import orjson
 _PROBE = "cloister"
 _CONTENT = re.compile(rb'"content": ?"')
 _PLAIN = bytes(code for code in range(0x20, 0x100) if code not in b'"\\')
+_TOGETHER = 1 << 15
+"""Bytes in which the events are told apart at a time."""
 _CREDIT = 4
 """So often in a row an event is learned from that none follows like it."""
 _ENVELOPE = frozenset(("id", "object", "created", "model", "choices", "system_fingerprint", "service_tier", "usage"))
@@ -38,62 +40,37 @@ class Alike:
     """Knows the latest event that was read, and those that are like it."""
 
     def __init__(self) -> None:
-        self._before = self._after = b""
+        self._before = self._after = self._between = b""
         self._around = 0
         self._credit = _CREDIT
 
-    def text(self, event: bytes) -> str | None:
-        """The text of an event that is like the one learned; None where it has to be read."""
-        if not self._around or len(event) < self._around:
-            return None
-        if not event.startswith(self._before) or not event.endswith(self._after):
-            return None
-        said = event[len(self._before) : len(event) - len(self._after)]
-        if said.translate(None, _PLAIN):
-            return None
-        try:
-            text = said.decode()
-        except UnicodeDecodeError:
-            return None
-        self._credit = _CREDIT
-        return text
+    def run(self, events: bytes, start: int) -> list[tuple[str, int]]:
+        """Of the events that follow each other from ``start`` and are like the one learned, the texts and where each
+        ends; not more of them than are looked at together. Empty where the first has to be read.
 
-    def together(self, events: bytes) -> str | None:
-        """The same of several events, one after the other."""
-        said = self._apart(events)
-        try:
-            return None if said is None else b"".join(said).decode()
-        except UnicodeDecodeError:
-            return None
-
-    def each(self, events: bytes) -> list[tuple[bytes, str]] | None:
-        """Several events, each with its text."""
-        said = self._apart(events)
-        if said is None:
-            return None
-        found, at = [], 0
-        try:
-            for one in said:
-                end = at + self._around + len(one)
-                found.append((events[at:end], one.decode()))
-                at = end
-        except UnicodeDecodeError:
-            return None
+        None of the texts can hold what stands between two: that has quotes, and a text with a quote is not told so.
+        """
+        if not self._around or not events.startswith(self._before, start):
+            return []
+        looked = events[start + len(self._before) : start + _TOGETHER]
+        *said, last = looked.split(self._between)
+        whole, after, _ = last.partition(self._after)
+        if after:
+            said.append(whole)
+        found: list[tuple[str, int]] = []
+        plain, end = not b"".join(said).translate(None, _PLAIN), start
+        for one in said:
+            if not plain and one.translate(None, _PLAIN):
+                break
+            try:
+                text = one.decode()
+            except UnicodeDecodeError:
+                break
+            end += self._around + len(one)
+            found.append((text, end))
+        if found:
+            self._credit = _CREDIT
         return found
-
-    def _apart(self, events: bytes) -> list[bytes] | None:
-        """The texts of events that all are like the one learned. None of them can hold what stands between two: that
-        has quotes, and a text with a quote is none that is told so."""
-        before, after = self._before, self._after
-        if not self._around or len(events) < self._around:
-            return None
-        if not events.startswith(before) or not events.endswith(after):
-            return None
-        said = events[len(before) : len(events) - len(after)].split(after + before)
-        if b"".join(said).translate(None, _PLAIN):
-            return None
-        self._credit = _CREDIT
-        return said
 
     def learn(self, event: bytes, text: str) -> bool:
         """An event that was read, and the one text that it holds; whether those that are like it are known now."""
@@ -110,6 +87,7 @@ class Alike:
         if not rest.startswith(said) or not self._holds(before + _PROBE.encode() + after, _PROBE):
             return False
         self._before, self._after, self._around = before, after, len(before) + len(after)
+        self._between = after + before
         return True
 
     def _holds(self, event: bytes, text: str) -> bool:

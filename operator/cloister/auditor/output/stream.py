@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from cloister.auditor.http.events import is_data, payloads, split
+from cloister.auditor.http.events import end_of, is_data, payloads
 from cloister.auditor.openai.alike import Alike, only_choice
 from cloister.auditor.output.places import Text, Uninspectable, hidden, replace, texts
 from cloister.inspection.held import Held
@@ -84,17 +84,20 @@ class Events:
     def feed(self, events: bytes) -> bytes:
         """Some whole events have come; those that may leave now."""
         unreadable: str | None = None
+        at = 0
         try:
-            if self._like and (alike := self._alike.each(events)):
-                for raw, said in alike:
-                    self._queue.append(self._goes_on_alike(_Event(raw), said))
-                    self._hold(len(raw))
-            else:
-                for raw in split(events):
-                    self._queue.append(self._read(_Event(raw)))
-                    self._hold(len(raw))
+            while at < len(events):
+                if self._like and (alike := self._alike.run(events, at)):
+                    for said, end in alike:
+                        self._queue.append(self._goes_on_alike(_Event(events[at:end]), said))
+                        at = end
+                else:
+                    end = end_of(events, at)
+                    self._queue.append(self._read(_Event(events[at:end])))
+                    at = end
         except Uninspectable as error:
             unreadable = str(error)
+        self._hold(at)
         # Once for all that came together: a search costs more to begin than to go on.
         for place in self._touched:
             place.held.decide()
@@ -121,9 +124,6 @@ class Events:
 
     def _read(self, event: _Event) -> _Event:
         raw = event.raw
-        said = self._alike.text(raw) if self._known else None
-        if said is not None:
-            return self._goes_on_alike(event, said)
         payload = raw[6:-2]
         if not raw.startswith(b"data: ") or not raw.endswith(b"\n\n") or b"\n" in payload or b"\r" in payload:
             self._lines(raw)
