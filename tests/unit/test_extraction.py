@@ -205,7 +205,7 @@ def test_the_state_survives_and_names_nobody(tmp_path: Path) -> None:
     assert guard.due() is None, "not every second"
     guard.write(guard.state())
     (file,) = tmp_path.iterdir()
-    assert b"ada" not in file.read_bytes()
+    assert b"ada@" not in file.read_bytes()
     again = ExtractionGuard(config(tmp_path), Stats(), lambda: NOON + 60)
     assert [finding.rule for finding in again.judge(request)] == ["logprob-harvesting"]
     file.write_bytes(b"{")
