@@ -127,6 +127,7 @@ def test_a_line_beside_the_data_says_nothing(auditor: Auditor, line: bytes) -> N
         },
         {"type": "response.output_text.delta", "delta": "x", "text": "the secret plan"},
         {"anything": ["the secret plan"]},
+        {"choices": [{"index": 0, "delta": {"content": [{"type": "text", "text": "hi", "id": "the secret plan"}]}}]},
     ],
 )
 def test_what_is_said_anywhere_in_an_event_is_on_record(auditor: Auditor, said: Any) -> None:
@@ -185,6 +186,9 @@ def test_the_model_is_told_what_the_body_was_read_as(auditor: Auditor, kind: str
         ("/v1/other", {"inputs": ATTACK, "prompt": None}),
         ("/v1/other", {"query": ATTACK, "suffix": ""}),
         ("/v1/other", {"type": ATTACK, "messages": []}),
+        ("/v1/other", {"instructions": ATTACK}),
+        ("/v1/other", {"messages": [{"role": "system", "content": ATTACK}]}),
+        ("/v1/other", {"messages": [{"role": "user", "detail": ATTACK}]}),
         ("/v1/completions", {"model": "m", "prompt": ATTACK}),
     ],
 )

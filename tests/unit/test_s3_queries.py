@@ -261,19 +261,21 @@ def test_keys_in_a_listing_are_read_with_all_escapes_of_go() -> None:
 def test_a_caller_has_a_share_of_the_open_uploads() -> None:
     now = 0.0
     uploads = Uploads(lambda: now)
-    for number in range(MOST):
-        uploads.check("a")
-        uploads.begun("a", b"<UploadId>%d</UploadId>" % number)
+    places = [uploads.begin("a") for _ in range(MOST)]
     with pytest.raises(Refusal) as refused:
-        uploads.check("a")
-    assert (refused.value.status, refused.value.code) == (503, "SlowDown")
-    uploads.check("b")
+        uploads.begin("a")
+    assert (refused.value.status, refused.value.code) == (503, "SlowDown"), "also before any of them is answered"
+    uploads.begin("b")
+    for number, place in enumerate(places):
+        uploads.begun("a", place, b"<UploadId>%d</UploadId>" % number)
+    with pytest.raises(Refusal):
+        uploads.begin("a")
     uploads.ended("b", "1")  # another's
     uploads.ended("a", "1")
-    uploads.check("a")
-    uploads.begun("a", b"<UploadId>x</UploadId>")
+    uploads.begun("a", uploads.begin("a"), b"<Code>InternalError</Code>")
+    uploads.begun("a", uploads.begin("a"), b"<UploadId>x</UploadId>")
     now = IDLE_SECONDS / 2
     uploads.goes_on("a", "x")
     now = IDLE_SECONDS + 1.0
-    uploads.check("a")
-    assert list(uploads._open["a"]) == ["x"], "what nobody goes on with is given up"
+    place = uploads.begin("a")
+    assert set(uploads._open["a"]) == {"x", place}, "what nobody goes on with is given up"

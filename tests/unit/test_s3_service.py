@@ -177,6 +177,8 @@ async def test_a_store_that_was_started_anew_names_no_version(running: Running) 
         ("If-Modified-Since", MONDAY, 304),
         ("If-Modified-Since", b"Sun, 31 May 2026 12:00:00 GMT", 200),
         ("If-Modified-Since", b"never", 200),
+        ("If-Modified-Since", b"Mon Jun  1 12:00:00 2026", 304),
+        ("If-Unmodified-Since", b"Mon, 01 Jun 2026 11:00:00 -0000", 412),
     ],
 )
 async def test_conditions_on_the_time(running: Running, header: str, day: bytes, status: int) -> None:

@@ -43,7 +43,7 @@ class Guard:
     def judge(self, asked: Asked) -> Sequence[Finding]:
         """What in a request reads like an injection."""
         if asked.dialect is None:
-            return self._detector.findings(asked.document)
+            return self._detector.findings(asked.document, None)
         if asked.dialect.operation in _NOT_FOLLOWED:
             return ()
         found = self._detector.findings(asked.document, asked.dialect.fields)

@@ -124,7 +124,22 @@ DEFAULTS: dict[str, Table] = {
 
 _WITH_DEFAULTS = ("PersistentVolumeClaim", "Service", "StatefulSet", "Job", "CronJob", "Certificate", "ClusterIssuer")
 """Kinds to which API servers add fields. The others mean what they say, and nothing besides."""
-_NEVER = frozenset(("securityContext", "env", "command", "args", "image", "volumes", "volumeMounts", "volumeDevices"))
+_NEVER = frozenset(
+    (
+        *(
+            "securityContext",
+            "env",
+            "command",
+            "args",
+            "image",
+            "volumes",
+            "volumeMounts",
+            "volumeDevices",
+            "lifecycle",
+        ),
+        *("metadata", "labels", "annotations", "selector", "dataSource", "dataSourceRef", "isCA"),
+    )
+)
 _NEVER_BEGUN = (
     "host",
     "serviceAccount",

@@ -49,13 +49,16 @@ class Words:
     text: str
 
 
-def words(document: Mapping[str, Any], fields: Container[str] = ()) -> Iterator[Words]:
+def words(document: Mapping[str, Any], fields: Container[str] | None = ()) -> Iterator[Words]:
     """Every text of a request.
 
     ``fields`` are those that its API has: of them, the ones that are not spoken only say how it is to answer. What the
-    API does not have is text too, and so is everything where the API is not known: nobody can tell what a server makes
-    of it.
+    API does not have is text too. Where the API is not known (None), everything is what a user says: nobody can tell
+    what a server makes of it.
     """
+    if fields is None:
+        yield from _texts(document, "user", "body", 0, marks=frozenset())
+        return
     for field in _SPOKEN:
         value = document.get(field)
         if value is None:

@@ -42,8 +42,9 @@ class Detector:
     classifier: Classifier
     threshold: float = DEFAULT_THRESHOLD
 
-    def findings(self, document: Mapping[str, Any], fields: Container[str] = ()) -> list[Finding]:
-        """What in a request reaches the threshold: for each text its surest reading. ``fields``: those of its API."""
+    def findings(self, document: Mapping[str, Any], fields: Container[str] | None = ()) -> list[Finding]:
+        """What in a request reaches the threshold: for each text its surest reading. ``fields``: those of its
+        API; None where that is not known."""
         found = []
         for said in words(document, fields):
             best = self.opinion(said)

@@ -48,9 +48,9 @@ def _last_end(data: bytes) -> int:
     return cut
 
 
-def end_of(events: bytes, start: int) -> int:
-    """Where the event ends that begins there, among some whole events."""
-    if b"\r" in events:
+def end_of(events: bytes, start: int, *, cr: bool) -> int:
+    """Where the event ends that begins there, among some whole events. ``cr``: whether there is a CR in them."""
+    if cr:
         found = _END.search(events, start)
         return found.end() if found else len(events)
     place = events.find(b"\n\n", start)

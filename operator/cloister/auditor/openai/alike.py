@@ -40,34 +40,32 @@ class Alike:
     """Knows the latest event that was read, and those that are like it."""
 
     def __init__(self) -> None:
-        self._before = self._after = self._between = b""
+        self._before = self._after = b""
         self._around = 0
         self._credit = _CREDIT
 
     def run(self, events: bytes, start: int) -> list[tuple[str, int]]:
         """Of the events that follow each other from ``start`` and are like the one learned, the texts and where each
-        ends; not more of them than are looked at together. Empty where the first has to be read.
-
-        None of the texts can hold what stands between two: that has quotes, and a text with a quote is not told so.
-        """
-        if not self._around or not events.startswith(self._before, start):
+        ends; not more of them than are looked at together. Empty where the first has to be read."""
+        if not self._around:
             return []
-        looked = events[start + len(self._before) : start + _TOGETHER]
-        *said, last = looked.split(self._between)
-        whole, after, _ = last.partition(self._after)
-        if after:
-            said.append(whole)
+        before, after = self._before, self._after
         found: list[tuple[str, int]] = []
-        plain, end = not b"".join(said).translate(None, _PLAIN), start
-        for one in said:
-            if not plain and one.translate(None, _PLAIN):
+        at, stop = start, start + _TOGETHER
+        while at < stop and events.startswith(before, at):
+            begin = at + len(before)
+            quote = events.find(b'"', begin)
+            if quote < 0 or not events.startswith(after, quote):
+                break
+            said = events[begin:quote]
+            if said.translate(None, _PLAIN):
                 break
             try:
-                text = one.decode()
+                text = said.decode()
             except UnicodeDecodeError:
                 break
-            end += self._around + len(one)
-            found.append((text, end))
+            at = quote + len(after)
+            found.append((text, at))
         if found:
             self._credit = _CREDIT
         return found
@@ -87,7 +85,6 @@ class Alike:
         if not rest.startswith(said) or not self._holds(before + _PROBE.encode() + after, _PROBE):
             return False
         self._before, self._after, self._around = before, after, len(before) + len(after)
-        self._between = after + before
         return True
 
     def _holds(self, event: bytes, text: str) -> bool:

@@ -90,7 +90,7 @@ class Pieces:
 
     def of(self, events: bytes) -> Iterator[Piece]:
         """Of some whole events; what several say at one place may come together."""
-        at = 0
+        at, cr = 0, b"\r" in events
         while at < len(events):
             if alike := self._alike.run(events, at):
                 at = alike[-1][1]
@@ -98,7 +98,7 @@ class Pieces:
                     self._summary.hear(self._place, text)
                     yield self._place, text
             else:
-                end = end_of(events, at)
+                end = end_of(events, at, cr=cr)
                 yield from self._read(events[at:end])
                 at = end
 
@@ -136,11 +136,22 @@ def _said(document: Any, payload: bytes) -> list[Piece]:
     )
     try:
         if goes_on:
-            return [_piece(document, text) for text in texts(document, known=True) if text.value]
+            pieces = [_piece(document, text) for text in texts(document, known=True) if text.value]
+            # What a delta says otherwise than as text.
+            return pieces + [(_OTHER, orjson.dumps(value).decode() + "\n") for value in _unsaid(document)]
         # Written anew, since escapes would hide what is to be redacted.
         return [(_OTHER, orjson.dumps(document).decode() + "\n")]
     except (Uninspectable, orjson.JSONEncodeError):
         return [(_OTHER, payload.decode("utf-8", "replace") + "\n")]
+
+
+def _unsaid(document: dict[str, Any]) -> Iterator[Any]:
+    choices = document.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        delta = choice.get("delta") if isinstance(choice, dict) else None
+        for key, value in delta.items() if isinstance(delta, dict) else ():
+            if value and key != "tool_calls" and not isinstance(value, str):
+                yield value
 
 
 def _piece(document: dict[str, Any], text: Text) -> Piece:

@@ -155,8 +155,8 @@ class Inspection:
 
     @property
     def waiting(self) -> int:
-        """Bytes of events that wait for what follows them."""
-        return self._events.waiting if self._events else 0
+        """Bytes of events that wait for what follows them; under Flag nothing does."""
+        return self._events.waiting if self._events and self._action is not Action.FLAG else 0
 
     def close(self) -> None:
         """It went on no further."""

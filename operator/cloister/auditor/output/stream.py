@@ -84,7 +84,7 @@ class Events:
     def feed(self, events: bytes) -> bytes:
         """Some whole events have come; those that may leave now."""
         unreadable: str | None = None
-        at = 0
+        at, cr = 0, b"\r" in events
         try:
             while at < len(events):
                 if self._like and (alike := self._alike.run(events, at)):
@@ -92,7 +92,7 @@ class Events:
                         self._queue.append(self._goes_on_alike(_Event(events[at:end]), said))
                         at = end
                 else:
-                    end = end_of(events, at)
+                    end = end_of(events, at, cr=cr)
                     self._queue.append(self._read(_Event(events[at:end])))
                     at = end
         except Uninspectable as error:

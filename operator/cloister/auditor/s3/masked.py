@@ -11,7 +11,7 @@ import re
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from xml.sax.saxutils import unescape
 
@@ -293,9 +293,11 @@ def _unchanged(query: Query, head: Head, etag: bytes) -> bool:
 def _time(header: bytes | None) -> datetime | None:
     """An HTTP date; None for what is none, which counts as if it were not there (RFC 9110, section 13.1.4)."""
     try:
-        return parsedate_to_datetime(header.decode("latin-1")) if header else None
+        found = parsedate_to_datetime(header.decode("latin-1")) if header else None
     except ValueError:
         return None
+    # Two of the three forms name no zone, or none that says more than that it is UTC (RFC 9110, section 5.6.7).
+    return found.replace(tzinfo=UTC) if found and found.tzinfo is None else found
 
 
 def _named(condition: bytes, etag: bytes) -> bool:

@@ -27,6 +27,7 @@ DRAIN_SECONDS = 10
 _PEER = sidecar.PEER_HEADER.encode()
 _UNCLEAR = b"<Message>Internal Error</Message>"
 """All that rclone says when a write has failed."""
+_UNKNOWN_UPLOAD = b"<Code>NoSuchUpload</Code>"
 _REGION = (b"x-amz-bucket-region", b"us-east-1")
 
 _log = structlog.get_logger()
@@ -96,7 +97,8 @@ class Service:
             return
         wire.no_body(exchange.request)
         if query.name == "CreateMultipartUpload":
-            self._uploads.check(exchange.peer)
+            await self._begin_upload(exchange)
+            return
         await exchange.trail.ask(query, masked=permission.masked)
         match query.name:
             case "ListBuckets":
@@ -110,6 +112,8 @@ class Service:
                 self._count(query, exchange.trail.status, exchange.trail.moved)
             case "GetObject":
                 await self._download(exchange)
+            case "AbortMultipartUpload":
+                self._end_upload(exchange, await self._forward(exchange, b""))
             case _:
                 await self._forward(exchange, b"")
 
@@ -134,10 +138,25 @@ class Service:
         else:
             body = documents.completion(body)
         await exchange.trail.ask(query, keys=keys)
-        await self._forward(exchange, body)
+        answer = await self._forward(exchange, body)
+        if query.name == "CompleteMultipartUpload":
+            self._end_upload(exchange, answer)
 
-    async def _forward(self, exchange: "_Exchange", body: bytes) -> None:
-        """A query and an answer that are small."""
+    async def _begin_upload(self, exchange: "_Exchange") -> None:
+        """Its place is kept from here on, so that no number of them at once passes the limit."""
+        place, answer = self._uploads.begin(exchange.peer), b""
+        try:
+            await exchange.trail.ask(exchange.query)
+            answer = await self._forward(exchange, b"")
+        finally:
+            self._uploads.begun(exchange.peer, place, answer)
+
+    def _end_upload(self, exchange: "_Exchange", answer: bytes) -> None:
+        if exchange.trail.status < 300 or _UNKNOWN_UPLOAD in answer:
+            self._uploads.ended(exchange.peer, exchange.query.parameters["uploadId"])
+
+    async def _forward(self, exchange: "_Exchange", body: bytes) -> bytes:
+        """A query and an answer that are small; that answer."""
         query, trail = exchange.query, exchange.trail
         length = len(body) if query.operation.method in ("POST", "PUT") else None
         connection = await self._means.pool.acquire()
@@ -152,25 +171,16 @@ class Service:
             self._count(query, found.status, 0)
             exchange.reply.begin(found.status, wire.back(found, trail.id), wire.length_of(found) or 0)
             exchange.reply.end()
-            return
+            return b""
         if query.name.startswith("ListObjects") and found.status == 200:
             answer = self._listing(exchange, answer)
             trail.moved = len(answer)
         if query.name == "CompleteMultipartUpload":
             answer = _clear(answer, trail)
-        if found.status < 300:
-            self._follow(exchange, answer)
         await trail.end(found.status)
         self._count(query, found.status, trail.moved)
         exchange.reply.answer(found.status, wire.back(found, trail.id), answer)
-
-    def _follow(self, exchange: "_Exchange", answer: bytes) -> None:
-        """What an answer means for the uploads that are open."""
-        match exchange.query.name:
-            case "CreateMultipartUpload":
-                self._uploads.begun(exchange.peer, answer)
-            case "CompleteMultipartUpload" | "AbortMultipartUpload":
-                self._uploads.ended(exchange.peer, exchange.query.parameters["uploadId"])
+        return answer
 
     def _listing(self, exchange: "_Exchange", answer: bytes) -> bytes:
         query, masked = exchange.query, exchange.permission.masked

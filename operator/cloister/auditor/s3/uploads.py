@@ -1,5 +1,6 @@
 """Multipart uploads that are open, by caller: a store has room for so many, and one caller must not take all of it."""
 
+import itertools
 import re
 import time
 from collections.abc import Callable
@@ -20,18 +21,23 @@ class Uploads:
 
     now: Callable[[], float] = time.monotonic
     _open: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Caller -> upload -> when it was last heard of."""
+    """Caller -> upload, or what is about to become one -> when it was last heard of."""
+    _asked: "itertools.count[int]" = field(default_factory=itertools.count)
 
-    def check(self, peer: str) -> None:
-        """A Refusal where the caller has as many open as it may."""
+    def begin(self, peer: str) -> str:
+        """Keeps a place for one that is asked for; a Refusal where the caller has as many open as it may."""
         since = self.now() - IDLE_SECONDS
         mine = {upload: at for upload, at in self._open.get(peer, {}).items() if at > since}
         self._open[peer] = mine
         if len(mine) >= MOST:
             raise slow_down(f"{MOST} of your uploads are open: complete or abort some.", 5)
+        place = f"asked for {next(self._asked)}"
+        mine[place] = self.now()
+        return place
 
-    def begun(self, peer: str, answer: bytes) -> None:
-        """The store has answered to CreateMultipartUpload."""
+    def begun(self, peer: str, place: str, answer: bytes) -> None:
+        """The store has answered to it, or nothing has come of it."""
+        self.ended(peer, place)
         if found := _ID.search(answer):
             self._open.setdefault(peer, {})[found[1].decode()] = self.now()
 
@@ -41,7 +47,7 @@ class Uploads:
             mine[upload] = self.now()
 
     def ended(self, peer: str, upload: str) -> None:
-        """It was completed or aborted."""
+        """It was completed or aborted, or the store does not know it."""
         mine = self._open.get(peer, {})
         mine.pop(upload, None)
         if not mine:
