@@ -31,8 +31,8 @@ STORY = (
     "test_rotation",
     "test_kills",
     "test_isolation",
-    "test_export",
     "test_record",
+    "test_export",
     "test_node",
     "test_refuted",
 )

@@ -94,6 +94,8 @@ def declare(life: Life, authority: Authority) -> None:
     """The export, by the resource and a Secret; returns when the exporter is ready."""
     key = generate()
     webhook = f"whsec_{base64.b64encode(SECRET).decode()}"
+    # Two processors have no room for everything at once.
+    life.patch(training={"suspend": True})
     life.hand_over("export-keys", STORAGE, **{"key": key.text, "webhook": webhook, "ca.crt": authority.pem})
     sink = {"url": f"https://{HOST}/cloister", "addresses": [DECLARED]}
     export = {"publicKey": str(key.public), "secretRef": {"name": "export-keys"}, "webhook": sink}

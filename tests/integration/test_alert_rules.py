@@ -57,6 +57,7 @@ def answers(within: str) -> dict[str, str]:
 
 DRIFTED = f'cloister_auditor_drift_changes_total{{{AUDITOR}, api="chat", feature="length"}}'
 BEHIND = f'cloister_exporter_behind_seconds{{{AUDITOR}, sink="otlp"}}'
+REJECTED = f'cloister_exporter_rejected_total{{{AUDITOR}, sink="otlp"}}'
 FOUND = f'cloister_exporter_findings_total{{{AUDITOR}, sink="otlp", code="missing"}}'
 CASES = [
     Case("CloisterCallerEnded", {alerts("critical"): ONCE}, 12, (9, 25)),
@@ -68,6 +69,7 @@ CASES = [
     Case("CloisterNotRecording", {f"cloister_auditor_recording{{{AUDITOR}}}": "1x10 0x5 1x40"}, 13, (9, 11, 20)),
     Case("CloisterRecordsNotShipped", {f"cloister_auditor_segments_unshipped{{{AUDITOR}}}": "0x10 25x50"}, 30, (20,)),
     Case("CloisterExportBehind", {BEHIND: "5x10 0+60x50"}, 35, (9, 24, 30)),
+    Case("CloisterExportRejected", {REJECTED: ONCE}, 12, (9, 30)),
     Case("CloisterJournalDoubtful", {FOUND: ONCE}, 12, (9, 30)),
     Case("CloisterSlow", answers("0+10x20 209+9x40"), 50, (9, 20, 35)),
     Case("CloisterDriftRepaired", {REPAIRED: "0x10 9x50"}, 12, (9, 30)),

@@ -194,6 +194,27 @@ def test_what_a_sink_was_not_told_it_is_told_later_and_nothing_is_lost_by_a_kill
     until(lambda: [one["exchange"] for one in hooked(hook)] == ["e-1", "e-2", "e-3"], "each once")
 
 
+def test_a_segment_that_takes_its_time_is_fetched_once_for_all(world: tuple[Exporter, Sink, Sink, Writer]) -> None:
+    """Every sink looks at the same moment, for the same segment."""
+    exporter, collector, hook, writer = world
+    long = [{"type": "request", "exchange": f"long-{one}", "bytes": 1, "content": "x" * 200_000} for one in range(20)]
+    for name in ("e-0", "e-1"):
+        writer.ship(*long, alert(exchange=name))
+    until(lambda: exporter.runs() and len(logs(collector)) == len(hooked(hook)) == 2, "both sinks")
+    assert [one["exchange"] for one in hooked(hook)] == ["e-0", "e-1"]
+    assert "damaged" not in exporter.log()
+
+
+def test_a_batch_that_is_too_large_is_told_in_parts(world: tuple[Exporter, Sink, Sink, Writer]) -> None:
+    exporter, collector, hook, writer = world
+    hook.answers = [(413, {}), (413, {})]
+    writer.ship(*(alert(exchange=f"e-{number}") for number in range(4)))
+    until(lambda: exporter.runs() and len(hooked(hook)) == len(logs(collector)) == 4, "all of them")
+    assert [one["exchange"] for one in hooked(hook)] == [f"e-{number}" for number in range(4)]
+    assert hook.refused == [413, 413]
+    assert 'cloister_exporter_rejected_total{sink="webhook"} 0.0' in exporter.metrics()
+
+
 def test_gaps_and_forgeries_are_alerts_themselves(world: tuple[Exporter, Sink, Sink, Writer]) -> None:
     exporter, _, hook, writer = world
     writer.ship(alert("behaviour.flag", "warning"))

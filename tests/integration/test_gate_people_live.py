@@ -87,6 +87,9 @@ class TestPeople:
         "changes",
         [
             {"aud": ["another"]},
+            {"aud": f"https://{PROVIDER.audience}"},
+            {"aud": [f"http://{PROVIDER.audience}/"]},
+            {"aud": f"{PROVIDER.audience}/"},
             {"aud": None},
             {"iss": "https://evil.example.com/"},
             {"iss": None},
@@ -96,7 +99,19 @@ class TestPeople:
             {"nbf": int(time.time()) + 3600},
         ],
         # Not the values: xdist wants the same names from each of its workers.
-        ids=["audience", "no audience", "issuer", "no issuer", "expired", "no expiry", "ten days", "not yet"],
+        ids=[
+            "audience",
+            "with a scheme",
+            "with scheme and slash",
+            "with a slash",
+            "no audience",
+            "issuer",
+            "no issuer",
+            "expired",
+            "no expiry",
+            "ten days",
+            "not yet",
+        ],
     )
     def test_a_token_that_is_not_for_here_and_now(
         self, gate: Gate, frontend: ssl.SSLContext, changes: dict[str, Any]

@@ -34,6 +34,13 @@ def test_permitted(address: str) -> None:
 
 def test_a_name_is_no_address() -> None:
     REACH.check_literal("login.example.com")
+    REACH.check_literal("10.example.com")
+
+
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0177.0.0.1", "0x7f.1", "0x7f000001", "127.0.0.1."])
+def test_an_address_in_a_form_of_its_own_is_not_called(host: str) -> None:
+    with pytest.raises(ForbiddenAddressError):
+        REACH.check_literal(host)
 
 
 def test_what_an_administrator_allows_is_allowed_and_nothing_else() -> None:

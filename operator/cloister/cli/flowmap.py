@@ -62,7 +62,7 @@ def as_table(deployment: LLMDeployment) -> Iterator[Text | str]:
     if users and deployment.speaks_for_people():
         yield ""
         rules = (_rule(rule) for rule in users.rules)
-        factor = " or ".join(users.mfa.amr + users.mfa.acr) if users.mfa.required else "not required"
+        factor = users.mfa.shown() if users.mfa.required else "not required"
         yield f"People of {users.issuer}, second factor: {factor}"
         yield from table(("ROLES", "APIS", "COUNTRIES", "DEVICE"), rules)
     yield ""

@@ -5,6 +5,7 @@ could let the operator ask the API server, its own pod, or the metadata service 
 """
 
 import ipaddress
+import re
 import socket
 import urllib.request
 from collections.abc import Iterable
@@ -16,6 +17,10 @@ from yarl import URL
 from cloister.addresses import METADATA, Network, unwrapped
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+_NUMBERS = re.compile(r"(?:[0-9]+|0[xX][0-9a-fA-F]*)(?:\.(?:[0-9]+|0[xX][0-9a-fA-F]*))*\.?")
+"""What some take for an address: `127.1`, `2130706433`, `0177.0.0.1`, `0x7f.1` (inet_aton(3))."""
 
 
 class ForbiddenAddressError(OSError):
@@ -40,6 +45,8 @@ class Reach:
 
     def check_literal(self, host: str) -> None:
         """The same for a host that is an address already: no resolver is asked about it."""
+        if _parsed(host) is None and _NUMBERS.fullmatch(host):
+            raise ForbiddenAddressError(f"{host} is an address in a form that programs read differently")
         self.check(host, host)
 
     def _refusal(self, address: _Address) -> str | None:

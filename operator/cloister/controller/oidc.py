@@ -77,6 +77,8 @@ async def fetch_jwks(issuer: str, trust: Trust) -> str:
         raise IssuerError(f"gives no answer within {_TOTAL_SECONDS:.0f} s") from None
     except aiohttp.ClientError as error:
         raise IssuerError(_network_problem(error)) from None
+    except UnicodeError as error:  # a host that is no name (RFC 5891)
+        raise IssuerError(f"has a host that can't be looked up: {error}") from None
     try:
         return document.decode()
     except UnicodeDecodeError:

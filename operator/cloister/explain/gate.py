@@ -41,8 +41,7 @@ def _token(deployment: LLMDeployment) -> str:
     users = deployment.spec.identity.users
     if users is None or not users.rules:
         return ""
-    factor = " or ".join((*users.mfa.amr, *users.mfa.acr)) or "mfa"
-    second = f"signed in with {factor}" if users.mfa.required else "a second factor is not required"
+    second = f"signed in with {users.mfa.shown()}" if users.mfa.required else "a second factor is not required"
     age = f", at most {users.max_session_age} ago" if users.max_session_age else ""
     rules = "; ".join(map(_rule, users.rules))
     return f"a token of {users.issuer} for {' or '.join(users.audiences)}, {second}{age}: {rules}"

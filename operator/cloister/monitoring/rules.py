@@ -87,6 +87,12 @@ ALERTS = (
         5,
     ),
     Alert(
+        "CloisterExportRejected",
+        "increase(cloister_exporter_rejected_total[15m]) > 0",
+        "warning",
+        "{{ $labels.sink }} of {{ $labels.namespace }} would not have some records, and never will",
+    ),
+    Alert(
         "CloisterJournalDoubtful",
         "increase(cloister_exporter_findings_total[15m]) > 0",
         "critical",

@@ -49,6 +49,10 @@ class RevocationSource(Model):
     config_map_ref: RevocationsRef = Field(description="A ConfigMap that holds the list, as JSON or YAML.")
 
 
+DEFAULT_AMR = ("mfa",)
+"""What `amr` must carry (RFC 8176) where a second factor is required and nothing says how it shows."""
+
+
 class Mfa(Model):
     """How a multi-factor sign-in shows in the token."""
 
@@ -57,8 +61,19 @@ class Mfa(Model):
         (), description="Values of `amr` (RFC 8176) of which the token must carry at least one."
     )
     acr: Annotated[tuple[Word, ...], Field(max_length=16)] = Field(
-        (), description="Values of `acr` (OpenID Connect Core, section 2), any of which is strong enough."
+        (),
+        description="Values of `acr` (OpenID Connect Core, section 2), any of which is strong enough. Where amr is"
+        " given as well, the token must carry one of each.",
     )
+
+    def wanted(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """Claims, and the values of which the token must carry one; of every claim."""
+        amr = self.amr or (() if self.acr else DEFAULT_AMR)
+        return tuple((claim, values) for claim, values in (("amr", amr), ("acr", self.acr)) if values)
+
+    def shown(self) -> str:
+        """The same for people."""
+        return " and ".join(" or ".join(values) for _, values in self.wanted())
 
 
 class Claims(Model):

@@ -33,8 +33,10 @@ class Figures(Collector):
     store_error: str | None = None
 
     def begin(self, sink: str) -> None:
-        """From now on it falls behind. Findings are 0 before there is one, or Prometheus would not see them begin."""
+        """From now on it falls behind. What alerts look at is 0 before there is any, or Prometheus would not see it
+        begin."""
         self.caught_up[sink] = time.monotonic()
+        self.rejected[sink] += 0
         self.findings.update({(sink, code): 0 for code in get_args(Code)})
 
     def collect(self) -> Iterator[Metric]:

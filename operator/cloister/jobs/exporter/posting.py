@@ -31,6 +31,8 @@ ANSWER_SECONDS = 30.0
 MAX_ANSWER = 1 << 16
 _NOT_HAVING_IT = (400, 413, 422)
 """The batch itself is refused, and would be again. Everything else may end, a wrong credential too."""
+_TOO_LARGE = 413
+"""Of several records: half of them may be taken."""
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +43,10 @@ class _RefusedError(Exception):
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
         self.wait = wait
+
+
+class _TooLargeError(Exception):
+    """It is more than the sink takes at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,10 @@ class Poster:
         while True:
             try:
                 rejected = await self._post(batch)
+            except _TooLargeError:
+                for part in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
+                    await self._told(part)
+                return
             except (aiohttp.ClientError, TimeoutError, OSError, KeysError, _RefusedError) as error:
                 self._figures.failures[self._form.name] += 1
                 if not self._failing:
@@ -134,7 +144,7 @@ class Poster:
                 log.info("a sink can be told again", sink=self._form.name)
             self._failing = False
             self._figures.rejected[self._form.name] += rejected
-            for one in batch:
+            for one in batch if rejected < len(batch) else ():
                 self._figures.records[self._form.name, one.type] += 1
             return
 
@@ -153,6 +163,8 @@ class Poster:
                 allow_redirects=False,
             ) as answer,
         ):
+            if answer.status == _TOO_LARGE and len(batch) > 1:
+                raise _TooLargeError
             if answer.status in _NOT_HAVING_IT:
                 log.error("a sink would not have a batch", sink=self._form.name, status=answer.status)
                 return len(batch)

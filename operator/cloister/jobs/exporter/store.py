@@ -1,5 +1,6 @@
 """The interaction-logs store, through the gate of this pod: which segments there are, and each as a file."""
 
+import asyncio
 import re
 import time
 from pathlib import Path
@@ -71,6 +72,8 @@ class Store:
         self._looked: float | None = None
         self._listings: dict[tuple[str, int], tuple[float, list[int]]] = {}
         self._files: dict[str, Path] = {}
+        self._fetching = asyncio.Lock()
+        """Sinks look at the same moment, and mostly for the same segment: one of them fetches it."""
         self.crowded: set[str] = set()
         """Writers with more streams than are followed."""
 
@@ -130,14 +133,15 @@ class Store:
     async def segment(self, stream: Stream, number: int) -> Path:
         """The segment's file, which lies here for a while; TooLargeError, StoreError."""
         key = stream.key(number)
-        known = self._files.get(key)
-        if known is None or not known.exists():
-            known = self._scratch / f"{stream.id}-{number:010d}{OBJECT}"
-            await self._download(key, known)
-            self._files[key] = known
-            while len(self._files) > KEPT_SEGMENTS:
-                self._files.pop(next(iter(self._files))).unlink(missing_ok=True)
-        return known
+        async with self._fetching:
+            known = self._files.get(key)
+            if known is None or not known.exists():
+                known = self._scratch / f"{stream.id}-{number:010d}{OBJECT}"
+                await self._download(key, known)
+                self._files[key] = known
+                while len(self._files) > KEPT_SEGMENTS:
+                    self._files.pop(next(iter(self._files))).unlink(missing_ok=True)
+            return known
 
     async def _download(self, key: str, target: Path) -> None:
         partial, size = target.with_suffix(".partial"), 0
@@ -151,9 +155,9 @@ class Store:
                         if size > MAX_SEGMENT:
                             raise TooLargeError(f"it has more than {MAX_SEGMENT} bytes")
                         file.write(piece)
-        except (aiohttp.ClientError, TimeoutError) as error:
+            partial.rename(target)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise StoreError(f"{type(error).__name__}: {error}") from None
-        partial.rename(target)
 
     async def _page(self, query: dict[str, str]) -> Element:
         """One page of a listing (ListObjectsV2)."""

@@ -27,9 +27,6 @@ of the keys forgets them all."""
 MAX_LIFETIME_SECONDS = 86400
 """Tokens that are valid for longer than a day are not short-lived, whoever issued them."""
 
-DEFAULT_AMR = ("mfa",)
-"""What `amr` must carry (RFC 8176) where a second factor is required and nothing says how it shows."""
-
 
 def speakers(flows: Iterable[Flow]) -> tuple[str, ...]:
     """Identities that speak for people. One that is declared both ways does so always: the stricter holds."""
@@ -121,9 +118,7 @@ def _token(users: Users, keys: str) -> Object:
 
 
 def _second_factor(users: Users, speaking: tuple[str, ...]) -> Object:
-    mfa = users.mfa
-    amr = mfa.amr or (() if mfa.acr else DEFAULT_AMR)
-    strong = _all(_claim(name, values) for name, values in (("amr", amr), ("acr", mfa.acr)) if values)
+    strong = _all(_claim(name, values) for name, values in users.mfa.wanted())
     policy = {
         "permissions": [{"any": True}],
         "principals": [_all([_one(map(machine, speaking)), {"not_id": strong}])],
@@ -138,6 +133,8 @@ def _rule(deployment: LLMDeployment, users: Users, rule: UserRule, speaking: tup
         _one(map(machine, speaking)),
         # Whom the journal could not name is not admitted.
         _metadata(["sub"], {"string_match": {"safe_regex": {"regex": "(?s).+"}}}),
+        # Envoy's own check takes `https://a` and `a/` for `a`; RFC 7519, section 4.1.3, does not.
+        _claim("aud", users.audiences),
         _claim(claims.roles, rule.roles),
     ]
     if rule.countries:
