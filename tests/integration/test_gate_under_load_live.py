@@ -197,7 +197,7 @@ def test_a_withdrawn_client_is_refused_on_a_connection_that_stays(path: tuple[Ga
         assert ask().startswith(b"HTTP/1.1 200")
         gate.mounted.configure(inference_files(spec()))
         until(lambda: status(gate, context, "GET", MODELS) is None, "the end of the client")
-        # Its exemption from the token ends with the routes, its rule with the filters: whichever comes first refuses it.
+        # Its exemption from the token ends with the routes, its rule with the filters: whichever comes first refuses.
         assert ask()[9:12] in {b"401", b"403"}
 
 
