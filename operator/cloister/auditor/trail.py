@@ -92,7 +92,7 @@ class Trail:
             if isinstance(model, str):
                 record["gen_ai.request.model"] = model
             bounds = (document.get(name) for name in asked.dialect.max_tokens)
-            if bound := next(filter(is_integer, bounds), None):
+            if (bound := next(filter(is_integer, bounds), None)) is not None:
                 record["gen_ai.request.max_tokens"] = bound
         if asked.flagged:
             self._stats.flagged += 1
