@@ -42,6 +42,12 @@ def prompt(model: str = "tiny", text: str = "hello", **more: Any) -> bytes:
     return json.dumps({"model": model, "messages": [{"role": "user", "content": text}], **more}).encode()
 
 
+def posted(body: bytes, headers: Mapping[str, str] = MACHINE) -> bytes:
+    """A chat request as the gate writes it."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"POST {CHAT} HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
 @dataclass(frozen=True)
 class Reply:
     """An answer."""

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from tests.auditor.model import WORDS, answer, events
-from tests.auditor.running import CHAT, KEY, MACHINE, PEER, Auditor, person, prompt, running, surroundings
+from tests.auditor.running import CHAT, KEY, MACHINE, PEER, Auditor, person, posted, prompt, running, surroundings
 
 LIMIT = 1 << 18
 
@@ -399,9 +399,7 @@ class TestRefusals:
 
     def test_two_requests_at_once_on_a_connection(self, auditor: Auditor) -> None:
         seen = len(auditor.model.seen)
-        body = prompt("hang")
-        head = "".join(f"{name}: {value}\r\n" for name, value in MACHINE.items())
-        one = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body
+        one = posted(prompt("hang"))
         with auditor.raw() as wire:
             wire.sendall(one + one)
             assert wire.recv(100) == b""

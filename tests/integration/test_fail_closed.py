@@ -20,7 +20,7 @@ import pytest
 
 from tests.auditor.faulty import STAGES
 from tests.auditor.model import events
-from tests.auditor.running import CHAT, MACHINE, Auditor, prompt, running, surroundings
+from tests.auditor.running import Auditor, posted, prompt, running, surroundings
 from tests.volumes import small
 
 REQUESTS = 1008
@@ -66,8 +66,7 @@ def ask(auditor: Auditor, number: int, chooser: random.Random) -> Received:
         if chooser.random() < 0.05:
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         wire.connect(auditor.address)
-        head = "".join(f"{name}: {value}\r\n" for name, value in MACHINE.items())
-        wire.sendall(f"POST {CHAT} HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        wire.sendall(posted(body))
         while not received.complete and patience != 0:
             if not (data := wire.recv(chooser.choice([40, 400, 65536]))):
                 break
@@ -188,10 +187,7 @@ def test_a_stopped_auditor_lets_nothing_through() -> None:
         with auditor.raw() as wire:
             wire.settimeout(0.5)
             body = prompt()
-            head = "".join(f"{name}: {value}\r\n" for name, value in MACHINE.items())
-            wire.sendall(
-                f"POST {CHAT} HTTP/1.1\r\nhost: x\r\n{head}content-length: {len(body)}\r\n\r\n".encode() + body
-            )
+            wire.sendall(posted(body))
             with pytest.raises(TimeoutError):
                 wire.recv(1)
             assert len(auditor.model.seen) == seen

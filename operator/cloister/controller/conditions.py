@@ -6,6 +6,8 @@ from typing import Any
 
 Object = dict[str, Any]
 
+_MAX_MESSAGE = 2048
+
 
 def find(obj: Mapping[str, Any], kind: str) -> Object | None:
     """The condition of a type in an object's status."""
@@ -25,6 +27,11 @@ def holds(obj: Mapping[str, Any], kind: str) -> bool:
 def is_ready(obj: Mapping[str, Any]) -> bool:
     """Whether an object says that it is Ready."""
     return holds(obj, "Ready")
+
+
+def cut(message: str) -> str:
+    """A message for a status: one that is larger than its schema allows would not be written at all."""
+    return message if len(message) <= _MAX_MESSAGE else f"{message[: _MAX_MESSAGE - 3]}..."
 
 
 def merged(previous: Iterable[Mapping[str, Any]], wanted: Iterable[Object], now: str) -> list[Object]:

@@ -126,18 +126,8 @@ _WITH_DEFAULTS = ("PersistentVolumeClaim", "Service", "StatefulSet", "Job", "Cro
 """Kinds to which API servers add fields. The others mean what they say, and nothing besides."""
 _NEVER = frozenset(
     (
-        *(
-            "securityContext",
-            "env",
-            "command",
-            "args",
-            "image",
-            "volumes",
-            "volumeMounts",
-            "volumeDevices",
-            "lifecycle",
-        ),
-        *("metadata", "labels", "annotations", "selector", "dataSource", "dataSourceRef", "isCA"),
+        *("securityContext", "env", "command", "args", "image", "volumes", "volumeMounts", "volumeDevices"),
+        *("lifecycle", "metadata", "labels", "annotations", "selector", "dataSource", "dataSourceRef", "isCA"),
     )
 )
 _NEVER_BEGUN = (

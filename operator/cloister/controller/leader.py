@@ -87,12 +87,13 @@ async def lead(api: ApiClient, namespace: str, work: Callable[[], Awaitable[None
     identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
     lock = _Lock(LEASE, namespace, identity, api)
     ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    working: list[asyncio.Task[None]] = []
+    working: list[asyncio.Task[Any]] = []
 
     async def started() -> None:
         log.info("leading", identity=identity)
-        working.extend(task for task in [asyncio.current_task()] if task)
+        task = asyncio.current_task()
+        assert task
+        working.append(task)
         try:
             await work()
         except BaseException as error:

@@ -114,7 +114,11 @@ def run_id(deployment: LLMDeployment, before: IsolationStatus, cause: Cause) -> 
 def given_up(run: str, message: str, cause: Cause, now: datetime) -> AttemptStatus:
     """The end of a run that tells nothing."""
     return AttemptStatus(
-        run=run, time=conditions.timestamp(now), policies=cause.policies, request=cause.request, message=message[:2048]
+        run=run,
+        time=conditions.timestamp(now),
+        policies=cause.policies,
+        request=cause.request,
+        message=conditions.cut(message),
     )
 
 

@@ -25,7 +25,6 @@ from cloister.zones import GATE_PORT, Zone
 
 Object = dict[str, Any]
 
-_MAX_MESSAGE = 2048
 _MAX_CERTIFICATES = 256
 _FATAL = {"Conflict", "Invalid", "NotKept"}
 """Refusals that time does not heal."""
@@ -72,7 +71,7 @@ def build(view: View) -> Object:
     status: Object = {
         "observedGeneration": view.raw["metadata"]["generation"],
         "phase": _phase(view, ready, stalled),
-        "message": "" if ready.status == "True" else _cut(ready.message),
+        "message": "" if ready.status == "True" else conditions.cut(ready.message),
         "conditions": conditions.merged(
             view.previous.get("conditions", ()),
             [_condition(view, kind, verdict) for kind, verdict in wanted.items()],
@@ -172,14 +171,9 @@ def _condition(view: View, kind: str, verdict: Verdict) -> Object:
         "type": kind,
         "status": verdict.status,
         "reason": verdict.reason,
-        "message": _cut(verdict.message),
+        "message": conditions.cut(verdict.message),
         "observedGeneration": view.raw["metadata"]["generation"],
     }
-
-
-def _cut(message: str) -> str:
-    """A status that is larger than its schema allows would not be written at all."""
-    return message if len(message) <= _MAX_MESSAGE else f"{message[: _MAX_MESSAGE - 3]}..."
 
 
 def _exceptions(view: View) -> list[Object]:
@@ -291,6 +285,6 @@ def _last_drift(view: View) -> Object | None:
     repair = view.outcome.repairs[-1]
     return {
         "object": repair.object,
-        "what": _cut(repair.what),
+        "what": conditions.cut(repair.what),
         "time": conditions.timestamp(view.now),
     }

@@ -12,6 +12,7 @@ from tests.integration.admission.api import Object
 HOME = "cloister-system"
 DEPLOYMENT = "guarded"
 TRAINING, INFERENCE, STORAGE = (f"{DEPLOYMENT}-{zone}" for zone in ("training", "inference", "storage"))
+RELABELLED = f"{DEPLOYMENT}-canary"
 CLIENTS = "guarded-clients"
 NODE = "guarded-node"
 

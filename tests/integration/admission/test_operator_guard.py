@@ -15,6 +15,7 @@ from tests.integration.admission.objects import (
     CORE,
     HOME,
     INFERENCE,
+    RELABELLED,
     STORAGE,
     TRAINING,
     autoscaler,
@@ -142,6 +143,17 @@ def test_it_loosens_no_zone(world: World) -> None:
         for value in ("privileged", None):
             answer = world.operator.patch(path, {"metadata": {"labels": {key: value}}})
             assert answer.refused_by(POLICY), (key, value, answer)
+
+
+def test_it_puts_its_own_mark_back_and_writes_nothing_else_there_before(world: World) -> None:
+    """It is known by that label: without it, nothing of the zone could be repaired."""
+    path, mark = f"{CORE}/namespaces/{RELABELLED}", "app.kubernetes.io/managed-by"
+    answer = world.operator.patch(path, {"metadata": {"labels": {mark: "cloister"}}})
+    assert answer.allowed, answer
+    for labels in ({mark: "another"}, {mark: None}, {"team": "ml"}, {mark: "cloister", "cloister.dev/zone": "storage"}):
+        assert (answer := world.operator.patch(path, {"metadata": {"labels": labels}})).refused_by(POLICY), labels
+    answer = world.operator.create(f"{path}/configmaps", {"metadata": meta("x", RELABELLED), "data": {}})
+    assert answer.refused_by(POLICY), answer
 
 
 # --- secrets ---

@@ -26,6 +26,7 @@ from tests.integration.admission.objects import (
     HOME,
     INFERENCE,
     NODE,
+    RELABELLED,
     STORAGE,
     TRAINING,
     autoscaler,
@@ -144,6 +145,9 @@ class World:
         self._made(self.admin.create(accounts, account, real=True))
         node = {"metadata": {"name": NODE}, "spec": {"unschedulable": True}}
         self._made(self.admin.create(f"{CORE}/nodes", node, real=True))
+        # As a zone would be that somebody relabelled before the policies were there: nobody may any more.
+        relabelled = zone("canary", **{"app.kubernetes.io/managed-by": "Helm"})
+        self._made(self.admin.create(f"{CORE}/namespaces", relabelled, real=True))
         for body in (custom_kind("CiliumEndpoint"), custom_kind("CiliumNetworkPolicy")):
             self._made(self.admin.create("apis/apiextensions.k8s.io/v1/customresourcedefinitions", body, real=True))
             path = f"{CILIUM}/namespaces/{CLIENTS}/{body['spec']['names']['plural']}"
@@ -227,7 +231,7 @@ class World:
 
     def tear_down(self) -> None:
         """Remove all of it while the policies are in force, as the people do who may."""
-        zones = [f"{CORE}/namespaces/{name}" for name in (TRAINING, INFERENCE, STORAGE)]
+        zones = [f"{CORE}/namespaces/{name}" for name in (TRAINING, INFERENCE, STORAGE, RELABELLED)]
         for path in zones:
             self.fire_fighter.delete(path, real=True)
         for name in filter(None, [self.__dict__.get("bound_pod")]):  # no kubelet runs that would end it

@@ -6,9 +6,12 @@ the same bytes before and after follow.
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
+
+from cloister.auditor.http.events import end_of
 
 _PROBE = "cloister"
 _CONTENT = re.compile(rb'"content": ?"')
@@ -43,6 +46,16 @@ class Alike:
         self._before = self._after = b""
         self._around = 0
         self._credit = _CREDIT
+
+    def runs(self, events: bytes) -> Iterator[tuple[list[tuple[str, int]], int, int]]:
+        """Some whole events, in order: what :meth:`run` tells of those from one place to another, or, where that is
+        empty, one event that has to be read. It may be learned from before the next is asked for."""
+        at, cr = 0, b"\r" in events
+        while at < len(events):
+            alike = self.run(events, at)
+            end = alike[-1][1] if alike else end_of(events, at, cr=cr)
+            yield alike, at, end
+            at = end
 
     def run(self, events: bytes, start: int) -> list[tuple[str, int]]:
         """Of the events that follow each other from ``start`` and are like the one learned, the texts and where each

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from cloister.auditor.http.events import end_of, is_data, payloads
+from cloister.auditor.http.events import is_data, payloads
 from cloister.auditor.openai.alike import Alike, only_choice
 from cloister.auditor.output.places import Text, Uninspectable, texts
 from cloister.journal import is_integer
@@ -90,17 +90,12 @@ class Pieces:
 
     def of(self, events: bytes) -> Iterator[Piece]:
         """Of some whole events; what several say at one place may come together."""
-        at, cr = 0, b"\r" in events
-        while at < len(events):
-            if alike := self._alike.run(events, at):
-                at = alike[-1][1]
-                if text := "".join([text for text, _ in alike]):
-                    self._summary.hear(self._place, text)
-                    yield self._place, text
-            else:
-                end = end_of(events, at, cr=cr)
-                yield from self._read(events[at:end])
-                at = end
+        for alike, start, end in self._alike.runs(events):
+            if not alike:
+                yield from self._read(events[start:end])
+            elif text := "".join([text for text, _ in alike]):
+                self._summary.hear(self._place, text)
+                yield self._place, text
 
     def _read(self, event: bytes) -> Iterator[Piece]:
         kinds: set[Any] = set()

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from cloister.auditor.http.events import end_of, is_data, payloads
+from cloister.auditor.http.events import is_data, payloads
 from cloister.auditor.openai.alike import Alike, only_choice
 from cloister.auditor.output.places import Text, Uninspectable, hidden, replace, texts
 from cloister.inspection.held import Held
@@ -84,15 +84,13 @@ class Events:
     def feed(self, events: bytes) -> bytes:
         """Some whole events have come; those that may leave now."""
         unreadable: str | None = None
-        at, cr = 0, b"\r" in events
+        at = 0
         try:
-            while at < len(events):
-                if self._like and (alike := self._alike.run(events, at)):
-                    for said, end in alike:
-                        self._queue.append(self._goes_on_alike(_Event(events[at:end]), said))
-                        at = end
-                else:
-                    end = end_of(events, at, cr=cr)
+            for alike, _, end in self._alike.runs(events):
+                for said, stop in alike:
+                    self._queue.append(self._goes_on_alike(_Event(events[at:stop]), said))
+                    at = stop
+                if not alike:
                     self._queue.append(self._read(_Event(events[at:end])))
                     at = end
         except Uninspectable as error:

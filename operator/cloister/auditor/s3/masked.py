@@ -281,13 +281,17 @@ def _same(found: Head, head: Head) -> bool:
 def _unchanged(query: Query, head: Head, etag: bytes) -> bool:
     """Whether the caller has the masked form already; a Refusal if it wants another (RFC 9110, section 13.2.2)."""
     modified = _time(head.header(b"last-modified"))
-    match, since = query.header(b"if-match"), _time(query.header(b"if-unmodified-since"))
-    if not _named(match, etag) if match else since and modified and modified > since:
+
+    def after(condition: bytes) -> bool | None:
+        """Whether it was modified after the time that a condition names; None where that can't be told."""
+        since = _time(query.header(condition))
+        return modified > since if since and modified else None
+
+    match, none = query.header(b"if-match"), query.header(b"if-none-match")
+    another = not _named(match, etag) if match else after(b"if-unmodified-since")
+    if another:
         raise refusal(412, "PreconditionFailed", "The object is another by now.")
-    none, since = query.header(b"if-none-match"), _time(query.header(b"if-modified-since"))
-    if none is not None:
-        return _named(none, etag)
-    return bool(since and modified and modified <= since)
+    return _named(none, etag) if none is not None else after(b"if-modified-since") is False
 
 
 def _time(header: bytes | None) -> datetime | None:

@@ -47,9 +47,12 @@ def head(query: Query, length: int | None, *, new_only: bool = False, more: Head
 
 def back(found: Head, request_id: str) -> Headers:
     """What the caller gets of an answer's headers."""
-    headers = [(n, v) for n, v in found.headers if n in _BACK or n.startswith(_BACK_PREFIXES)]
     # A store that was started anew knows no ETag of what it has. An empty one would name all versions of all objects.
-    headers = [(n, v) for n, v in headers if n != b"etag" or v.strip(b'"')]
+    headers = [
+        (name, value)
+        for name, value in found.headers
+        if (name in _BACK or name.startswith(_BACK_PREFIXES)) and (name != b"etag" or value.strip(b'"'))
+    ]
     return [*headers, (b"x-amz-request-id", request_id.encode())]
 
 
