@@ -83,7 +83,7 @@ def test_serious_alerts_become_events_once_and_in_the_operators_own_words(world:
     until(lambda: counted(world, name) == [("inference", "behaviour.end", 3)], "status tells of one more")
     until(lambda: len(notes(world, name)) == 2, "another Event")
     assert "inference: behaviour.end 1." in notes(world, name)[1]
-    assert not [event for event in world.events_about(name) if "555" in json.dumps(event)]
+    assert not [event for event in world.events_about(name) if "call 555" in json.dumps(event)]
     # That the teller has ended makes the pod unready, and nothing else of it.
     assert "exporter" not in world.condition(name, "WorkloadsReady")["message"]
 
