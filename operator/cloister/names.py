@@ -37,6 +37,8 @@ ANNOTATION_CONFIG: Final = f"{GROUP}/config"
 
 TRUST_BUNDLE: Final = "trust-bundle"
 DENY_ALL: Final = "deny-all"
+DECLARATION: Final = "declaration"
+"""The ConfigMap, in the storage zone, with the last declaration that can be used."""
 FETCH: Final = "fetch"
 """The init container that brings the weights."""
 EXPORTER: Final = "exporter"

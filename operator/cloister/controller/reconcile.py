@@ -10,6 +10,7 @@ import structlog
 from cloister import names
 from cloister.controller import errors, metrics
 from cloister.controller.cluster import Cluster, Object
+from cloister.controller.declared import last_good
 from cloister.controller.endings import look_at_exporter, look_for_endings
 from cloister.controller.ensure import Ensurer, failure
 from cloister.controller.gather import Gatherer
@@ -128,6 +129,9 @@ class Reconciler:
         if problem:
             message = f"{problem[1]}. Nothing was changed: what was in force before stays so"
             outcome.obstacles.append(Obstacle(Family.READY, problem[0], message, stalled=True))
+            if uid not in self._valid and (kept := last_good(raw, self._observed.get)):
+                log.info("the declaration before is enforced", deployment=kept.name)
+                self._valid[uid] = kept
         return self._valid.get(uid)
 
     def _client_in_zone(self, deployment: LLMDeployment) -> tuple[str, str] | None:

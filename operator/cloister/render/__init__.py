@@ -10,6 +10,7 @@ from cloister.render.access import role_bindings
 from cloister.render.auditor import auditor_configs, injection_rules, revocations
 from cloister.render.canary import canaries, canary_accounts, canary_ground
 from cloister.render.certificates import certificate_authority, client_certificates, leaves, trust_bundles
+from cloister.render.declaration import declaration
 from cloister.render.exporter import exporter
 from cloister.render.gate import gate
 from cloister.render.identity import service_accounts
@@ -26,6 +27,7 @@ Renderer = Callable[[LLMDeployment, Facts, Settings], Iterator[Object]]
 RENDERERS: tuple[Renderer, ...] = (
     namespaces,
     deny_all,
+    declaration,
     quotas,
     allow_flows,
     canary_ground,

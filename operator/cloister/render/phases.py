@@ -38,6 +38,8 @@ def phase(obj: Object) -> Phase:
     """The phase of a rendered object."""
     metadata, kind = obj["metadata"], obj["kind"]
     match kind:
+        case "ConfigMap" if metadata["name"] == names.DECLARATION:
+            return Phase.DENY  # what is going to be enforced is written down before any of it allows anything
         case "NetworkPolicy":
             return Phase.DENY if metadata["name"] == names.DENY_ALL else Phase.IDENTITY
         case "Certificate":
