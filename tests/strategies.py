@@ -12,7 +12,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from cloister import names, sidecar
 from cloister.canaries import STRANGER
 from cloister.facts import Beyond, CanaryRun, Facts
-from cloister.spec import EXCUSABLE, LLMDeployment, Method, parse
+from cloister.spec import EXCUSABLE, LLMDeployment, Method, milli, parse
 from cloister.spec.workload import RESERVED_PORTS
 from cloister.zones import Component, Zone
 
@@ -89,15 +89,25 @@ def _identity_of(machine: Raw) -> tuple[str, str]:
     return machine["namespace"], machine["serviceAccount"]
 
 
-_tolerations = _optional(
-    {},
-    key=_label_keys,
-    operator=st.sampled_from(["Exists", "Equal"]),
-    value=_label_values,
-    effect=st.sampled_from(["", "NoSchedule", "PreferNoSchedule", "NoExecute"]),
-    tolerationSeconds=st.integers(0, 86400),
+_effects = st.sampled_from(["", "NoSchedule", "PreferNoSchedule", "NoExecute"])
+_tolerations = st.one_of(
+    _optional({"operator": st.just("Exists")}, key=_label_keys, effect=_effects),
+    _optional({"key": _label_keys}, operator=st.just("Equal"), value=_label_values, effect=_effects),
+    _optional({"key": _label_keys, "effect": st.just("NoExecute")}, tolerationSeconds=st.integers(0, 86400)),
 )
-_resource_lists = st.dictionaries(st.sampled_from(["cpu", "memory", "nvidia.com/gpu"]), quantities, max_size=3)
+
+
+@st.composite
+def _resources(draw: st.DrawFn) -> Raw:
+    """No request beyond its limit, and of devices as many as may be used."""
+    found: Raw = {"requests": {}, "limits": {}}
+    for name in draw(st.sets(st.sampled_from(["cpu", "memory", "nvidia.com/gpu"]))):
+        less, more = sorted((draw(quantities), draw(quantities)), key=lambda amount: milli(str(amount)))
+        asked = more if "/" in name else less
+        kinds = draw(st.sampled_from([("limits",), ("requests", "limits"), *([] if "/" in name else [("requests",)])]))
+        for kind in kinds:
+            found[kind][name] = more if kind == "limits" else asked
+    return {kind: amounts for kind, amounts in found.items() if amounts}
 
 
 def _pod_shape(scratch: SearchStrategy[str]) -> dict[str, SearchStrategy[Any]]:
@@ -106,7 +116,7 @@ def _pod_shape(scratch: SearchStrategy[str]) -> dict[str, SearchStrategy[Any]]:
         "command": st.lists(_text, max_size=2),
         "args": st.lists(_text, max_size=3),
         "env": _unique(_optional({"name": _identifiers}, value=_text), lambda variable: variable["name"]),
-        "resources": _optional({}, requests=_resource_lists, limits=_resource_lists),
+        "resources": _resources(),
         "runtimeClassName": labels(),
         "nodeSelector": _label_maps,
         "tolerations": st.lists(_tolerations, max_size=2),
@@ -168,7 +178,7 @@ def _inference(apis: list[str]) -> SearchStrategy[Raw]:
         limits=_optional(
             {},
             requestsPerMinute=st.integers(1, 10**6),
-            maxBodyBytes=st.integers(1, 2**30),
+            maxBodyBytes=st.integers(1, 2**26),
             maxOutputBytes=st.integers(1, 2**28),
             concurrent=st.integers(1, 10**4),
         ),

@@ -65,6 +65,6 @@ def every_kind() -> dict[str, LLMDeployment]:
         "odd claims": _spec(people, _USERS | {"claims": odd}),
         "training": trained,
         "training that touches nothing": _spec([]) | {"training": {"image": _IMAGE}},
-        "all limits": _spec(people, _USERS, limits={"requestsPerMinute": 1_000_000, "maxBodyBytes": 2**30}),
+        "all limits": _spec(people, _USERS, limits={"requestsPerMinute": 1_000_000, "maxBodyBytes": 2**26}),
     }
     return {kind: deployment(spec, "support-bot") for kind, spec in found.items()}

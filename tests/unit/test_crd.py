@@ -98,7 +98,6 @@ def test_every_object_has_fields_or_is_a_map() -> None:
         "self.metadata.name",
         "self.metadata.name + '-training'",
         "oldSelf.storageClassName",
-        "quantity(string(oldSelf))",
         "oldSelf.identity.trustDomain",
         "a in self.inference.apis",
     ],

@@ -134,7 +134,7 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         {"spec.inference.apis.chat.methods": ["POST", "GET", "HEAD"]},
     ),
     "CL304": (
-        {"spec.training.resources.limits": {"cpu": "1"}},
+        {"spec.training.resources.limits": {"cpu": "8"}},
         "spec.training.resources.limits.memory",
         {},
     ),
@@ -386,6 +386,7 @@ def test_a_secret_is_not_repeated() -> None:
         "* * * 13 *",
         "* * * * 7",
         "*/0 * * * *",
+        "*/00 * * * *",
         "a b c d e",
         "5-1 * * * *",
         "1- * * * *",

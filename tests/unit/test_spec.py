@@ -66,9 +66,102 @@ PERMITTED: dict[str, dict[str, Any]] = {
     "a session that ends": {"spec.identity.users.maxSessionAge": "8h"},
     "a sharedMemory": {"spec.training.sharedMemory": "1.5Gi"},
     "empty label value": {"spec.inference.nodeSelector": {"example.com/pool": ""}},
+    "a device": {"spec.inference.resources": {"requests": {"nvidia.com/gpu": 1}, "limits": {"nvidia.com/gpu": 1}}},
+    "a device by its limit alone": {"spec.inference.resources": {"limits": {"nvidia.com/gpu": 1, "memory": "1Gi"}}},
+    "as much as the limit, otherwise written": {
+        "spec.training.resources": {
+            "requests": {"memory": "1024Mi", "cpu": "1000m"},
+            "limits": {"memory": "1Gi", "cpu": 1},
+        }
+    },
+    "every taint": {"spec.inference.tolerations": [{"operator": "Exists"}]},
+    "a taint for a while": {
+        "spec.inference.tolerations": [
+            {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 9}
+        ]
+    },
+    "scratch beside the model": {"spec.inference.scratch": {"size": "1Gi", "path": "/models-cache"}},
+    "the longest segment": {"spec.training.reads": [f"{'a' * 175}/"]},
 }
 
+
+def toleration(**fields: Any) -> dict[str, Any]:
+    return {"spec.inference.tolerations": [fields]}
+
+
+def resources(**amounts: dict[str, Any]) -> dict[str, Any]:
+    return {"spec.training.resources": amounts}
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str | list[str]]] = {
+    "more than the limit": (
+        resources(requests={"memory": "8Gi"}, limits={"memory": "4Gi"}),
+        "spec.training.resources.requests.memory",
+    ),
+    "a device without its limit": (
+        resources(requests={"nvidia.com/gpu": 1}),
+        "spec.training.resources.limits.nvidia.com/gpu",
+    ),
+    "fewer devices than the limit": (
+        resources(requests={"nvidia.com/gpu": 1}, limits={"nvidia.com/gpu": 2}),
+        "spec.training.resources.limits.nvidia.com/gpu",
+    ),
+    "half a device": (resources(limits={"nvidia.com/gpu": "0.5"}), "spec.training.resources.limits.nvidia.com/gpu"),
+    "a device without a domain": (resources(limits={"gpu": 1}), "spec.training.resources.limits.gpu"),
+    "a resource without a name": (resources(limits={"": 1}), "spec.training.resources.limits."),
+    "a toleration of nothing": (toleration(), "spec.inference.tolerations[0].operator"),
+    "a toleration of an effect alone": (toleration(effect="NoSchedule"), "spec.inference.tolerations[0].operator"),
+    "a value that means nothing": (
+        toleration(key="a", operator="Exists", value="b"),
+        "spec.inference.tolerations[0].value",
+    ),
+    "a while that means nothing": (
+        toleration(key="a", value="b", effect="NoSchedule", tolerationSeconds=5),
+        "spec.inference.tolerations[0].tolerationSeconds",
+    ),
+    "a taint that has no such name": (toleration(key="a b!"), "spec.inference.tolerations[0].key"),
+    "a node label with a dot for a domain": (
+        {"spec.inference.nodeSelector": {"./app": "b"}},
+        "spec.inference.nodeSelector../app",
+    ),
+    "a pod label with a dash for a domain": (
+        {"spec.inference.clients[0].podSelector": {"-x/app": "b"}},
+        "spec.inference.clients[0].podSelector.-x/app",
+    ),
+    "a pod label with two dots": (
+        {"spec.inference.clients[0].podSelector": {"a..b/app": "b"}},
+        "spec.inference.clients[0].podSelector.a..b/app",
+    ),
+    "scratch in the model": (
+        {"spec.inference.scratch": {"size": "1Gi", "path": "/models/cache"}},
+        "spec.inference.scratch.path",
+    ),
+    "no room for the model": ({"spec.inference.model.size": "0"}, "spec.inference.model.size"),
+    "no room at all": ({"spec.storage.checkpoints.size": 0}, "spec.storage.checkpoints.size"),
+    "half a byte": ({"spec.storage.checkpoints.size": "500m"}, "spec.storage.checkpoints.size"),
+    "no shared memory": ({"spec.inference.sharedMemory": "0Gi"}, "spec.inference.sharedMemory"),
+    "a negative size": ({"spec.storage.checkpoints.size": -5}, "spec.storage.checkpoints.size"),
+    "a trust domain that no URI has": ({"spec.identity.trustDomain": "a..b"}, "spec.identity.trustDomain"),
+    "the CA of another deployment": (
+        {"spec.identity.issuerRef": {"name": "cloister-ca-other-g1"}},
+        "spec.identity.issuerRef.name",
+    ),
+    "a root of Cloister's own": (
+        {"spec.identity.issuerRef": {"name": "cloister-selfsigned-other"}},
+        "spec.identity.issuerRef.name",
+    ),
+    "a body that no gate holds": (
+        {"spec.inference.limits.maxBodyBytes": 2**26 + 1},
+        "spec.inference.limits.maxBodyBytes",
+    ),
+    "a segment that no sealed name has room for": (
+        {"spec.training.reads": [f"{'a' * 176}/"]},
+        "spec.training.reads[0]",
+    ),
+    "a day as seconds": (
+        {"spec.exceptions": [{"control": "ZT-17", "reason": "lab cluster", "expires": "1786752000"}]},
+        "spec.exceptions[0].expires",
+    ),
     "a tag": ({"spec.inference.image": TAG}, "spec.inference.image"),
     "a tag for training": ({"spec.training.image": TAG}, "spec.training.image"),
     "a tag with an exception for something else": (

@@ -92,12 +92,14 @@ def _cron_item(item: str, low: int, high: int, words: tuple[str, ...]) -> bool:
         return False
     first, last, step = match["first"], match["last"], match["step"]
     bounds = [low + words.index(word) if word in words else word for word in (first, last) if word]
+    if step is not None and int(step) == 0:
+        return False
     if first in ("*", "?"):
-        return last is None and step != "0"
+        return last is None
     if not all(isinstance(bound, int) or bound.isdigit() for bound in bounds):
         return False
     numbers = [int(bound) for bound in bounds]
-    return low <= numbers[0] <= numbers[-1] <= high and (step is None or int(step) > 0)
+    return low <= numbers[0] <= numbers[-1] <= high
 
 
 def _suspended(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:

@@ -1,10 +1,11 @@
 """The LLMDeployment as a whole, and the rules that hold between its parts."""
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from cloister.spec.audit import Audit
 from cloister.spec.fields import (
@@ -51,6 +52,15 @@ class Access(Model):
     role: Role = Field(description="view: objects and events. logs: that, and container logs.")
 
 
+def _day(value: object) -> object:
+    """pydantic would take seconds since 1970, too; the API server's schema does not."""
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        raise ValueError("a day is wanted, such as 2026-12-31")
+    return dt.date.fromisoformat(value)
+
+
 class ControlException(Model):
     """A control that is knowingly not kept, for a reason and until a day."""
 
@@ -59,7 +69,9 @@ class ControlException(Model):
         json_schema_extra=rules(cel(f"self in {list(EXCUSABLE)}", "no exception is possible for this control")),
     )
     reason: Annotated[str, Field(min_length=8, max_length=512)] = Field(description="Why, for the auditors.")
-    expires: dt.date = Field(description="Last day it holds, UTC. Afterwards conditions say so; nothing stops.")
+    expires: Annotated[dt.date, BeforeValidator(_day)] = Field(
+        description="Last day it holds, UTC. Afterwards conditions say so; nothing that runs is stopped."
+    )
 
 
 _PINNED = (
@@ -127,9 +139,13 @@ class Spec(Model):
         description="UID of a deleted LLMDeployment of this name whose retained storage zone is taken back.",
     )
 
-    def excused(self, control: str) -> bool:
-        """Whether an exception names the control. One that has expired still excuses: it never stops what runs."""
-        return any(exception.control == control for exception in self.exceptions)
+    def excused(self, control: str, on: dt.date | None = None) -> bool:
+        """Whether an exception names the control, and holds on a day (UTC) where one is given.
+
+        What is declared and what runs go by exceptions alone: one that expires makes no resource unusable and stops
+        nothing. What is said of a control, and what is begun, goes by the day.
+        """
+        return any(one.control == control and (on is None or on <= one.expires) for one in self.exceptions)
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -150,6 +166,7 @@ class Spec(Model):
         users = self.identity.users
         if users and not users.mfa.required and not self.excused("ZT-06"):
             yield "spec.identity.users.mfa.required", "false needs an exception for ZT-06"
+        yield from self.identity.problems()
         if self.inference.port in RESERVED_PORTS:
             yield "spec.inference.port", f"{self.inference.port} is taken by gate and auditor: choose another"
         declared = set(self.inference.apis)
@@ -159,9 +176,15 @@ class Spec(Model):
         for field, path in self._mount_paths():
             if any(path == reserved or path.startswith(f"{reserved}/") for reserved in RESERVED_PATHS):
                 yield field, f"{path!r} is taken by the system or by Cloister: choose another directory"
+        yield from self.inference.unschedulable("spec.inference")
+        if self.training:
+            yield from self.training.unschedulable("spec.training")
         scratch, model = self.inference.scratch, self.inference.model
-        if scratch and model and scratch.path == model.mount_path:
-            yield "spec.inference.scratch.path", f"{scratch.path!r} is also spec.inference.model.mountPath"
+        if scratch and model and f"{scratch.path}/".startswith(f"{model.mount_path}/"):
+            yield (
+                "spec.inference.scratch.path",
+                f"{scratch.path!r} lies in spec.inference.model.mountPath, which is read-only",
+            )
         for index, exception in enumerate(self.exceptions):
             if exception.control not in EXCUSABLE:
                 field = f"spec.exceptions[{index}].control"

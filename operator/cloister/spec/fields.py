@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
@@ -30,22 +30,26 @@ _QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]{1,3})?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL_PATTERN)]
 """RFC 1123 label, as names of namespaces must be."""
 
-_DNS_NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_DNS_NAME_PATTERN = rf"^{_SUBDOMAIN}$"
 DnsName = Annotated[str, Field(min_length=1, max_length=253, pattern=_DNS_NAME_PATTERN)]
 """RFC 1123 subdomain, as names of most objects must be."""
 ServiceAccount = Annotated[str, Field(min_length=1, max_length=200, pattern=_DNS_NAME_PATTERN)]
 """A service account whose name, after that of the deployment, still fits the name of its certificate."""
 
-TrustDomain = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9._]*[a-z0-9])?$")]
+_TRUST_DOMAIN_PATTERN = r"^[a-z0-9]([-a-z0-9_]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9_]*[a-z0-9])?)*$"
+TrustDomain = Annotated[str, Field(min_length=1, max_length=253, pattern=_TRUST_DOMAIN_PATTERN)]
 """SPIFFE trust domain (SPIFFE-ID standard, section 2.1)."""
 
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 Word = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 LabelValue = Annotated[str, Field(max_length=63, pattern=r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
+LABEL_KEY_PATTERN = rf"^({_SUBDOMAIN}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
+"""A qualified name: a DNS subdomain and a slash, or neither, and a name."""
 LabelKey = Annotated[
     str,
-    Field(min_length=1, max_length=317, pattern=r"^([a-z0-9.-]+/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"),
+    Field(min_length=1, max_length=317, pattern=LABEL_KEY_PATTERN),
 ]
 Labels = Annotated[dict[LabelKey, LabelValue], Field(max_length=16)]
 
@@ -59,7 +63,8 @@ Prefix = Annotated[
     Field(
         min_length=2,
         max_length=256,
-        pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]*/)+$",
+        # What a segment is sealed under is longer than itself, and a file's name has 255 bytes (keyring.py).
+        pattern=r"^([A-Za-z0-9_][A-Za-z0-9_.-]{0,174}/)+$",
         description="A key prefix: path segments that end in '/', none of them beginning with a dot.",
     ),
 ]
@@ -98,12 +103,23 @@ Quantity = Annotated[
             "type": None,
             "maxLength": None,
             "pattern": _QUANTITY_PATTERN,  # pydantic keeps it to itself, after a validator of ours
+            "minimum": 0,
             "anyOf": [{"type": "integer"}, {"type": "string"}],
             "x-kubernetes-int-or-string": True,
         },
     ),
 ]
 """A Kubernetes quantity, such as 100Gi or 500m."""
+
+
+def _at_least_a_byte(quantity: str) -> str:
+    if milli(quantity) < 1000:
+        raise ValueError("a size is at least one byte: 0 would mean no limit")
+    return quantity
+
+
+Size = Annotated[Quantity, AfterValidator(_at_least_a_byte)]
+"""A quantity of bytes."""
 
 
 class Role(StrEnum):

@@ -1,16 +1,23 @@
 """`spec.identity`: the deployment's own certificate authority, and the people who may send prompts."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field
 
-from cloister.spec.fields import DnsLabel, DnsName, Duration, HttpsUrl, Model, TrustDomain, Word
+from cloister.spec.fields import DnsLabel, DnsName, Duration, HttpsUrl, Model, TrustDomain, Word, cel, rules
+
+_OWN_ISSUERS = ["cloister-ca-", "cloister-selfsigned-"]
+_NOT_OURS = "is the CA of a deployment: trust would reach from one deployment into another"
 
 
 class IssuerRef(Model):
     """A cert-manager issuer of the user's, which then signs this deployment's CA."""
 
-    name: DnsName = Field(description="Name of the issuer.")
+    name: DnsName = Field(
+        description="Name of the issuer; not one of Cloister's own.",
+        json_schema_extra=rules(cel(f"!({_OWN_ISSUERS}.exists(own, self.startsWith(own)))", _NOT_OURS)),
+    )
     kind: Annotated[str, Field(pattern="^ClusterIssuer$", max_length=13)] = Field(
         "ClusterIssuer", description="Only a ClusterIssuer can sign across namespaces."
     )
@@ -153,3 +160,8 @@ class Identity(Model):
     def certificate_hours(self) -> int:
         """Life of a leaf certificate in hours."""
         return int(self.certificate_ttl.removesuffix("h"))
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Field and message of each: the rules of CEL above, for a resource that was stored before they were."""
+        if self.issuer_ref and self.issuer_ref.name.startswith(tuple(_OWN_ISSUERS)):
+            yield "spec.identity.issuerRef.name", f"{self.issuer_ref.name!r} {_NOT_OURS}: name an issuer of your own"

@@ -13,8 +13,8 @@ from cloister.spec.fields import (
     Labels,
     Model,
     Prefix,
-    Quantity,
     ServiceAccount,
+    Size,
     cel,
     rules,
 )
@@ -115,15 +115,10 @@ class Store(Model):
         )
     )
 
-    size: Quantity | None = Field(
+    # No rule against a smaller size than before: where the storage class can't expand, going back is the way out.
+    size: Size | None = Field(
         None,
-        description="Size of its volume; it may grow. Required without a backend.",
-        json_schema_extra=rules(
-            cel(
-                "quantity(string(self)).compareTo(quantity(string(oldSelf))) >= 0",
-                "size can't shrink: Kubernetes can't shrink a volume",
-            )
-        ),
+        description="Size of its volume. It may grow where the storage class allows it; a volume never shrinks.",
     )
     storage_class_name: DnsName | None = Field(None, description="Storage class; the cluster's default without it.")
     encryption: Encryption | None = Field(None, description="Its keys.")

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from cloister.spec.fields import AbsolutePath, DnsName, Model, ObjectKey, Quantity, Sha256, cel, rules
+from cloister.spec.fields import AbsolutePath, DnsName, Model, ObjectKey, Sha256, Size, cel, rules
 from cloister.spec.problems import refused_if
 
 SIGNATURE_SUFFIX = ".sig"
@@ -85,7 +85,7 @@ class WeightsModel(Model):
         description="Where the server finds it, read-only, under the object's own name (of a sealed object without"
         " `.sealed`).",
     )
-    size: Quantity = Field("20Gi", description="Size limit of the volume that holds it.")
+    size: Size = Field("20Gi", description="Size limit of the volume that holds it.")
     memory: bool = Field(
         False,
         description="Keeps the weights in memory, never on the node's disk. They count against the server's memory"

@@ -1,5 +1,6 @@
 """`spec.inference` and `spec.training`: what the two compute zones run."""
 
+from collections.abc import Iterator
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -20,8 +21,8 @@ from cloister.spec.fields import (
     Method,
     Model,
     Prefix,
-    Quantity,
     ServiceAccount,
+    Size,
     UserToken,
     Verdict,
     cel,
@@ -30,15 +31,17 @@ from cloister.spec.fields import (
 from cloister.spec.identity import ConfigMapRef, DataKey
 from cloister.spec.problems import refused_if
 from cloister.spec.replies import Budgets, Canary, Dictionaries, OutputKind, Patterns, wrong_patterns
+from cloister.spec.scheduling import Resources, Toleration
 from cloister.spec.weights import WeightsModel
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT
 
 RESERVED_PORTS = (GATE_PORT, HEALTH_PORT, GATE_HEALTH_PORT, METRICS_PORT, GATE_METRICS_PORT, 9000)
+MAX_BODY_BYTES = 2**26
+"""A gate, which holds bodies until they are whole, has 384 MiB for all of them (render/gate/bootstrap.py)."""
 MIN_UID = 10000
 """Below it lie the users of most images; gate and auditor have theirs there too (render/pods.py)."""
 
 Arguments = Annotated[tuple[Annotated[str, Field(max_length=4096)], ...], Field(max_length=64)]
-ResourceList = Annotated[dict[Annotated[str, Field(max_length=63)], Quantity], Field(max_length=16)]
 
 
 class EnvVar(Model):
@@ -50,29 +53,6 @@ class EnvVar(Model):
     value: Annotated[str, Field(max_length=4096)] = Field("", description="Its value.")
 
 
-class Resources(Model):
-    """Requests and limits of a container, as in any pod."""
-
-    requests: ResourceList = Field(default_factory=dict, description="What the scheduler sets aside.")
-    limits: ResourceList = Field(default_factory=dict, description="What the container may use at most.")
-
-
-class Toleration(Model):
-    """A toleration, as in any pod."""
-
-    key: Annotated[str, Field(max_length=317)] = Field("", description="Taint key; empty with Exists means all.")
-    operator: Annotated[str, Field(pattern="^(Exists|Equal)$", max_length=6)] = Field(
-        "Equal", description="Exists or Equal."
-    )
-    value: Annotated[str, Field(max_length=63)] = Field("", description="Taint value.")
-    effect: Annotated[str, Field(pattern="^(NoSchedule|PreferNoSchedule|NoExecute)?$", max_length=16)] = Field(
-        "", description="Taint effect; empty means all."
-    )
-    toleration_seconds: Annotated[int, Field(ge=0, le=86400)] | None = Field(
-        None, description="How long a NoExecute taint is tolerated."
-    )
-
-
 class SecretName(Model):
     """A Secret in the zone's own namespace."""
 
@@ -82,7 +62,7 @@ class SecretName(Model):
 class Scratch(Model):
     """An empty directory for caches, gone with the pod."""
 
-    size: Quantity = Field(description="Its size limit.")
+    size: Size = Field(description="Its size limit.")
     path: AbsolutePath = Field("/scratch", description="Where it is mounted.")
 
 
@@ -106,10 +86,14 @@ class PodShape(Model):
     run_as_user: Annotated[int, Field(ge=MIN_UID, le=2**31 - 1)] = Field(
         MIN_UID, description="UID of the workload; never that of gate or auditor."
     )
-    shared_memory: Quantity | None = Field(
-        None, description="Size of /dev/shm, where the program needs more than 64Mi."
-    )
+    shared_memory: Size | None = Field(None, description="Size of /dev/shm, where the program needs more than 64Mi.")
     scratch: Scratch | None = Field(None, description="A cache directory.")
+
+    def unschedulable(self, field: str) -> Iterator[tuple[str, str]]:
+        """What no pod can ask for, by field."""
+        yield from self.resources.problems(f"{field}.resources")
+        for index, toleration in enumerate(self.tolerations):
+            yield from toleration.problems(f"{field}.tolerations[{index}]")
 
 
 class Api(Model):
@@ -142,7 +126,9 @@ class Limits(Model):
     requests_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         60, description="Requests a minute and caller, on each replica."
     )
-    max_body_bytes: Annotated[int, Field(ge=1, le=2**30)] = Field(262144, description="Largest request body.")
+    max_body_bytes: Annotated[int, Field(ge=1, le=MAX_BODY_BYTES)] = Field(
+        262144, description="Largest request body. Gate and auditor hold it in memory while it is looked at."
+    )
     max_output_bytes: Annotated[int, Field(ge=1, le=2**28)] = Field(
         2**24, description="Largest reply. A longer one is refused, or cut where it is a stream that has begun."
     )

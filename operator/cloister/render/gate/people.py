@@ -12,6 +12,7 @@ from cloister.render.gate.admission import machine, permission, rbac
 from cloister.render.gate.jwks import public_keys
 from cloister.render.gate.xds import Object, exact, named, typed
 from cloister.spec import LLMDeployment, UserRule, Users
+from cloister.spec.identity import path_of
 
 TOKEN, SECOND_FACTOR, PERSON = "token", "second-factor", "person"
 JWT = "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
@@ -150,11 +151,6 @@ def _rule(deployment: LLMDeployment, users: Users, rule: UserRule, speaking: tup
     }
 
 
-def path_of(claim: str) -> list[str]:
-    """Where a claim lies in the token: `realm_access.roles` is nested, `https://example.com/roles` is one name."""
-    return [claim] if "/" in claim or ":" in claim or not all(claim.split(".")) else claim.split(".")
-
-
 def _claim(name: str, values: Iterable[str]) -> Object:
     """The claim is one of the values, or a list that has one of them: providers send either."""
     path = path_of(name)
@@ -165,7 +161,7 @@ def _claim(name: str, values: Iterable[str]) -> Object:
     return _one(_metadata(path, matcher) for matcher in matchers)
 
 
-def _metadata(path: list[str], value: Object) -> Object:
+def _metadata(path: Iterable[str], value: Object) -> Object:
     keys = [{"key": key} for key in (_CLAIMS, *path)]
     matcher = {"filter": _METADATA, "path": keys, "value": value}
     return {"sourced_metadata": {"metadata_matcher": matcher, "metadata_source": "DYNAMIC"}}
