@@ -11,8 +11,9 @@ from cloister.controller.defaults import Tolerated, learnable
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import IN_FORCE, Repair, Result, State, describe
 from cloister.names import Key, key
-from cloister.spec import LLMDeployment
-from cloister.zones import Zone
+from cloister.spec import LLMDeployment, milli
+from cloister.spec.storage import FIELDS
+from cloister.zones import Component, Zone
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,7 @@ class Ensurer:
     async def ensure(self, deployment: LLMDeployment, obj: Object, *, may_create: bool) -> tuple[Result, Repair | None]:
         """Make the object so. Raises only when the API server can't be reached at all."""
         found = key(obj)
+        live: Object | None = None
         try:
             live = self._observed.get(found) or await self._look(obj)
             if live is not None and not self.owned(deployment, live, obj):
@@ -61,7 +63,7 @@ class Ensurer:
         except errors.ApiError as error:
             if error.status == 0:
                 raise  # no answer at all: nothing else can succeed either
-            return failure(error), None
+            return _unresized(live, obj, error) or failure(error), None
         repair = self._repair(deployment, live, obj, why)
         if done:
             self._seen[deployment.uid].add(found)
@@ -208,6 +210,19 @@ def failure(error: errors.ApiError) -> Result:
         case _:
             reason = "Refused"
     return Result(State.FAILED, reason, error.message)
+
+
+def _unresized(live: Object | None, obj: Object, error: errors.ApiError) -> Result | None:
+    """A claim whose size the cluster does not change: time does not help, and the way back is open."""
+    refused = isinstance(error, (errors.ForbiddenError, errors.InvalidError))
+    if obj["kind"] != "PersistentVolumeClaim" or live is None or not refused:
+        return None
+    has, wanted = (one["spec"]["resources"]["requests"]["storage"] for one in (live, obj))
+    if milli(has) == milli(wanted):
+        return None
+    field = f"spec.storage.{FIELDS[Component(obj['metadata']['name'])]}.size"
+    grows = "allow expansion in its storage class, or " if milli(wanted) > milli(has) else ""
+    return Result(State.FAILED, "NotResized", f"{error.message}. To go on, {grows}set {field} back to {has}")
 
 
 def _conflict(found: Key) -> str:

@@ -253,6 +253,23 @@ def test_an_invalid_declaration_changes_nothing_and_stops_nothing(bare_world: Wo
     stop_operator(world.plane)
 
 
+def test_a_volume_that_can_not_grow_is_said_and_the_size_taken_back(world: World) -> None:
+    """Nothing here binds claims, and only a bound one grows (admission plug-in PersistentVolumeClaimResize)."""
+    name = world.converge(minimal("cramped"))
+    size = world.deployment(name)["spec"]["storage"]["checkpoints"]["size"]
+
+    def resize(wanted: str) -> None:
+        patch = {"spec": {"storage": {"checkpoints": {"size": wanted}}}}
+        assert world.admin.patch(world.path((names.KIND, "", name)), patch, real=True).code == 200
+
+    resize("1Ti")
+    said = world.until_condition(name, "Stalled", "True", "PersistentVolumeClaimNotResized")
+    assert f"set spec.storage.checkpoints.size back to {size}" in said["message"]
+    resize(size)
+    world.until_condition(name, "Stalled", "False")
+    world.until_condition(name, "StorageSeparated", "True")
+
+
 def test_cert_manager_may_come_later(bare_world: World) -> None:
     world = bare_world
     world.plane.create_storage_class()
