@@ -61,9 +61,10 @@ class Scene:
         self.deployment: LLMDeployment | None = parse(self.raw)
         self.rendered = render(self.deployment, Facts(), Settings())
         self.live = {key(obj): running(obj) for obj in self.rendered}
-        self.outcome = Outcome(results=dict.fromkeys(self.live, IN_FORCE), keyrings=True)
+        self.outcome = Outcome(today=NOW.date(), results=dict.fromkeys(self.live, IN_FORCE), keyrings=True)
 
     def status(self, now: datetime = NOW) -> Object:
+        self.outcome.today = now.date()
         return status.build(View(self.raw, self.deployment, self.rendered, self.outcome, self.live.get, now))
 
     def condition(self, kind: str) -> tuple[str, str]:
@@ -176,14 +177,65 @@ def test_records_are_vouched_for_by_ready_auditors_alone() -> None:
 
 def test_an_exception_shows_and_expires_without_stopping_anything() -> None:
     scene = Scene(exceptions=[EXCEPTION])
-    line = next(line for line in scene.status()["controls"] if line["id"] == "ZT-17")
-    assert line["status"] == "Excepted"
-    assert scene.status()["exceptions"][0]["expired"] is False
-    before = scene.status()
-    after = scene.status(NOW + timedelta(days=1))
-    assert after["exceptions"][0]["expired"] is True
+    before, after = scene.status(), scene.status(NOW + timedelta(days=1))
+    assert (control(before, "ZT-17"), control(after, "ZT-17")) == ("Excepted", "Unknown")
+    assert [status["exceptions"][0]["expired"] for status in (before, after)] == [False, True]
+    assert (verdict(before, "Ready")[0], verdict(after, "Ready")[0]) == ("True", "Unknown")
     (notice,) = events.notices(before, after, [])
     assert (notice.type, notice.reason) == ("Warning", "ExceptionExpired")
+
+
+@pytest.mark.parametrize("excused", ["ZT-04", "ZT-06", "ZT-24"])
+def test_ready_is_unknown_from_the_day_after_an_exception(excused: str) -> None:
+    scene = ready(exceptions=[EXCEPTION | {"control": excused}])
+    assert verdict(scene.status(), "Ready") == ("True", "InForce")
+    assert f"excepting {excused}" in said(scene.status())
+    after = scene.status(NOW + timedelta(days=1))
+    assert verdict(after, "Ready") == ("Unknown", "ExceptionExpired")
+    assert f"{excused} (2026-06-01)" in said(after)
+    assert control(after, excused) == "True"
+
+
+def test_an_exception_excuses_what_could_not_be_proved_and_never_what_was_refuted() -> None:
+    scene = ready(exceptions=[EXCEPTION])
+    assert verdict(scene.status(), "Ready") == ("True", "InForce")
+    scene.outcome.standing = Standing("Unknown", "NotTried", "nothing was tried")
+    assert verdict(scene.status(), "Ready") == ("True", "InForce")
+    assert held(scene, "StatefulSet", "inference") is None
+    scene.outcome.standing = Standing("False", "NotEnforced", "training reached the internet")
+    assert verdict(scene.status(), "Ready") == ("False", "NotEnforced")
+    assert held(scene, "StatefulSet", "inference") == "WaitingForProof"
+
+
+def test_what_waits_for_proof_waits_again_when_the_exception_has_expired() -> None:
+    scene = Scene(exceptions=[EXCEPTION])
+    assert held(scene, "StatefulSet", "inference") is None
+    scene.outcome.today += timedelta(days=1)
+    assert held(scene, "StatefulSet", "inference") == "WaitingForProof"
+
+
+def ready(**spec: Any) -> Scene:
+    """Of which nothing is left to say."""
+    scene = Scene(**spec)
+    scene.outcome.standing = Standing("True", "Proven", "tried")
+    return scene
+
+
+def control(status: Object, wanted: str) -> str:
+    found: str = next(line["status"] for line in status["controls"] if line["id"] == wanted)
+    return found
+
+
+def said(status: Object) -> str:
+    found = conditions.find({"status": status}, "Ready")
+    assert found
+    return str(found["message"])
+
+
+def verdict(status: Object, kind: str) -> tuple[str, str]:
+    found = conditions.find({"status": status}, kind)
+    assert found
+    return found["status"], found["reason"]
 
 
 def test_the_same_scene_gives_the_same_status_later() -> None:

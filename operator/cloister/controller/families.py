@@ -156,7 +156,7 @@ def _audit(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, 
 def _proof(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome, live: Live) -> Verdict:
     """What canaries have found. Under an exception nobody asks them, but what they once refuted stays refuted."""
     found = outcome.standing
-    if deployment.spec.excused(PROOF) and found.status == "Unknown":
+    if deployment.spec.excused(PROOF, outcome.today) and found.status == "Unknown":
         return Verdict("Unknown", "Excepted", f"workloads start without proof, by the exception for {PROOF}")
     return Verdict(found.status, found.reason, found.message)
 

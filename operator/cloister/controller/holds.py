@@ -46,10 +46,11 @@ def hold(
 ) -> Hold | None:
     """The first thing that this object still waits for."""
     at = phase(obj)
-    # Nothing that is missing elsewhere may keep inside who was shut out since.
-    list_of_revoked = obj["kind"] == "ConfigMap" and obj["metadata"]["name"] == names.REVOCATIONS
+    # Nothing that is missing elsewhere may keep inside who was shut out since: by a gate's rules, or by the list.
+    config = obj["kind"] == "ConfigMap"
+    list_of_revoked = config and obj["metadata"]["name"] == names.REVOCATIONS
     if at > Phase.DENY and (broken := _broken_foundation(outcome)):
-        return Hold("PoliciesFirst", f"waits for {broken}", creation_only=list_of_revoked)
+        return Hold("PoliciesFirst", f"waits for {broken}", creation_only=config)
     if at is Phase.PROOF:
         return _canary(deployment, obj, facts)
     if obj["kind"] == "PersistentVolumeClaim" and not outcome.keyrings:
@@ -100,14 +101,21 @@ def _workload(
         stores = _not_in_force(outcome, lambda found: found[0] == "StatefulSet" and found[2] in STORES)
         if stores:
             return Hold("StoresFirst", f"waits for {stores}", creation_only=True)
-        if not deployment.spec.excused(PROOF) and not outcome.standing.proved:
+        # An exception is for what could not be proved, and never for what was refuted.
+        excused = deployment.spec.excused(PROOF, outcome.today) and outcome.standing.status != "False"
+        if not excused and not outcome.standing.proved:
             return Hold(
                 PROOF_AWAITED,
-                f"waits for proof that its zone is isolated ({outcome.standing.message}). An exception for {PROOF} in"
-                " spec.exceptions would start it without proof",
+                f"waits for proof that its zone is isolated ({outcome.standing.message}). {_without_proof(outcome)}",
                 creation_only=True,
             )
     return None
+
+
+def _without_proof(outcome: Outcome) -> str:
+    if outcome.standing.status == "False":
+        return "It was refuted: no exception starts it"
+    return f"An exception for {PROOF} in spec.exceptions that has not expired would start it without proof"
 
 
 def _canary(deployment: LLMDeployment, obj: Object, facts: Facts) -> Hold | None:

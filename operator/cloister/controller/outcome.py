@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from enum import StrEnum
 
 from cloister import names
@@ -89,6 +90,8 @@ class Ending:
 class Outcome:
     """Everything that a pass learnt."""
 
+    today: date = field(default_factory=lambda: datetime.now(UTC).date())
+    """The day of the pass, UTC: exceptions expire."""
     results: dict[Key, Result] = field(default_factory=dict)
     obstacles: list[Obstacle] = field(default_factory=list)
     repairs: list[Repair] = field(default_factory=list)

@@ -48,7 +48,7 @@ class Prover:
         remembered = self._known.get(deployment.uid, IsolationStatus(proof=None, attempt=None))
         before = proof.newer(*(proof.believable(one, now) for one in (remembered, proof.known(raw))))
         run = None
-        if not deployment.spec.excused(PROOF) or proof.unanswered(before, cause):
+        if not deployment.spec.excused(PROOF, outcome.today) or proof.unanswered(before, cause):
             if proof.due(before, cause, now, self._interval) == 0.0:
                 found = await self._advance(deployment, proof.run_id(deployment, before, cause), cause, now)
                 if isinstance(found, CanaryRun):

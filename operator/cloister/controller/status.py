@@ -26,7 +26,7 @@ from cloister.zones import GATE_PORT, Zone
 Object = dict[str, Any]
 
 _MAX_CERTIFICATES = 256
-_FATAL = {"Conflict", "Invalid", "NotKept"}
+_FATAL = {"Conflict", "Invalid", "NotKept", "NotResized"}
 """Refusals that time does not heal."""
 
 
@@ -136,15 +136,26 @@ def _ready(view: View, verdicts: dict[Family, Verdict], stalled: Verdict) -> Ver
         return Verdict("False", stalled.reason, stalled.message)
     for wanted in ("False", "Unknown"):
         for family, verdict in verdicts.items():
-            if verdict.status == wanted and not _excused(view, family):
+            if verdict.status == wanted and not (wanted == "Unknown" and _excused(view, family)):
                 return Verdict(wanted, verdict.reason, f"{family}: {verdict.message}")
+    if expired := [one for one in _exceptions(view) if one["expired"]]:
+        said = ", ".join(f"{one['control']} ({one['expires']})" for one in expired)
+        way_out = "keep what it excuses, or name another day in spec.exceptions"
+        return Verdict("Unknown", "ExceptionExpired", f"an exception has expired: {said}: {way_out}")
+    if excepted := [one["control"] for one in _exceptions(view)]:
+        return Verdict("True", "InForce", f"everything that was declared is in force, excepting {', '.join(excepted)}")
     return Verdict("True", "InForce", "everything that was declared is in force and proved")
 
 
 def _excused(view: View, family: Family) -> bool:
-    """Whether every control that a family reports has an exception."""
+    """Whether every control that a family reports has an exception. It is for what could not be proved: what was found
+    to be False stays so."""
     controls = [control.id for control in CONTROLS if control.condition is family]
-    return bool(view.deployment and controls and all(view.deployment.spec.excused(one) for one in controls))
+    return bool(controls) and all(_excepted(view, control) for control in controls)
+
+
+def _excepted(view: View, control: str) -> bool:
+    return view.deployment is not None and view.deployment.spec.excused(control, view.now.date())
 
 
 def _reconciling(view: View, verdicts: dict[Family, Verdict], stalled: Verdict) -> Verdict:
@@ -194,7 +205,7 @@ def _controls(view: View, verdicts: dict[str, Verdict]) -> list[Object]:
     lines = []
     for control in CONTROLS:
         status = verdicts[control.condition].status
-        if view.deployment and view.deployment.spec.excused(control.id):
+        if _excepted(view, control.id):
             status = "Excepted"
         elif status == "True" and (not control.enforced or control.id in _switched_off(view.deployment)):
             status = "Unknown"
