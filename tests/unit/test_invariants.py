@@ -768,7 +768,7 @@ def test_names_that_run_together_share_nothing() -> None:
 
 def largest(store: str) -> dict[str, Any]:
     """As many machines and prefixes, as long as the rules allow."""
-    prefixes = [f"{'p' * 250}{index:03}/" for index in range(32)]
+    prefixes = [f"{'p' * 170}/{'q' * 81}{index:03}/" for index in range(32)]
     return {
         f"spec.storage.{store}.{field}": [
             {"namespace": "n" * 63, "serviceAccount": f"{'s' * 190}{index:03}", "prefixes": prefixes[:count]}
@@ -802,9 +802,14 @@ def largest(store: str) -> dict[str, Any]:
                 for index in range(64)
             ],
         },
+        {
+            "spec.inference.guard.dictionaries": {
+                f"{'d' * 60}{name:02}": [f"{'ж' * 58}{phrase:05}" for phrase in range(256)] for name in range(16)
+            },
+        },
     ],
-    ids=["training data", "checkpoints", "clients"],
+    ids=["training data", "checkpoints", "clients", "dictionaries"],
 )
 def test_the_largest_deployment_still_fits(changes: dict[str, Any]) -> None:
     for obj in rendered(example(changes), Facts()):
-        assert len(json.dumps(obj)) < PERSISTED_BYTES, names.key(obj)
+        assert len(json.dumps(obj, ensure_ascii=False).encode()) < PERSISTED_BYTES, names.key(obj)

@@ -63,8 +63,8 @@ def digest(value: Any, length: int = 16) -> str:
 
 
 def compact(value: Any) -> str:
-    """JSON for a ConfigMap: sorted, so that equal data is equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    """JSON for a ConfigMap: sorted, so that equal data is equal text; and letters as they are, for it has a bound."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def sealed(obj: Object) -> Object:
