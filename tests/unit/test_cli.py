@@ -560,6 +560,27 @@ def test_it_is_a_plugin_of_kubectl_too(
     assert capsys.readouterr().out.startswith(shown)
 
 
+@pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
+def test_a_plugin_leaves_the_completion_of_kubectl_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/kubectl-cloister", option])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "No such option" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert option in run("--help")
+
+
+def test_data_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloister.cli.data.find_spec", lambda _: None)
+    said = run("data", "ls", "checkpoints/", "--deployment", "a", code=2)
+    assert "install boto3 beside cloister" in said
+    assert "cloister[" not in said
+
+
 def test_no_colour_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     def printed() -> str:
         out = io.StringIO()
