@@ -235,12 +235,14 @@ def test_effective_shows_defaults_and_is_itself_a_resource() -> None:
 
 
 def test_render_and_map_name_every_wrong_field() -> None:
-    text = Path(MINIMAL).read_text().replace("NotRequired", "Never").replace("10Gi", "ten")
-    for command in ("render", "map"):
-        lines = run(command, "-", stdin=text, code=2).splitlines()
+    text = "# one line more\n" + Path(MINIMAL).read_text().replace("NotRequired", "Never").replace("10Gi", "ten")
+    wrong = {"spec.inference.clients[0].users": "Never", "spec.storage.checkpoints.size": "checkpoints: {size: ten}"}
+    for arguments in (("render", "-"), ("map", "-"), ("explain", "batch/nightly", "inference", "-f", "-")):
+        lines = run(*arguments, stdin=text, code=2).splitlines()
         assert all(line.startswith("error: <stdin>:") for line in lines)
-        assert any("spec.inference.clients[0].users" in line for line in lines)
-        assert any("spec.storage.checkpoints.size" in line for line in lines)
+        for field, written in wrong.items():
+            stands = next(number for number, line in enumerate(text.splitlines(), 1) if written in line)
+            assert any(line.startswith(f"error: <stdin>:{stands}: {field}: ") for line in lines)
 
 
 # map

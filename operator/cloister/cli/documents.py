@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from cloister import names
-from cloister.cli.errors import UserError, refused
+from cloister.cli.errors import UserError
 from cloister.lint import checked
 from cloister.spec import LLMDeployment, SpecError
 
@@ -49,7 +49,11 @@ class Document:
         try:
             return checked(self.raw)
         except SpecError as error:
-            raise refused(f"{self.source}:{self.line('')}", error.problems) from None
+            raise UserError(*(f"{self._place(problem.field)}: {problem}" for problem in error.problems)) from None
+
+    def _place(self, path: str) -> str:
+        """Where a field stands: its line, where it was read from a file."""
+        return f"{self.source}:{self.line(path)}" if self.lines else self.source
 
 
 def read(source: str) -> list[Document]:
