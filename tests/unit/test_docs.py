@@ -41,3 +41,12 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_end_of_explain_is_named() -> None:
     told = set(re.findall(r"`([a-z-]+)`", section("Why does this not get through?")))
     assert {str(end) for end in (*Component, *Place)} <= told
+
+
+def test_what_the_chart_says_after_installing_leads_to_a_journal_that_can_be_opened() -> None:
+    notes = (ROOT / "charts" / "cloister" / "templates" / "NOTES.txt").read_text()
+    assert notes.index("cloister keys generate") < notes.index("spec.audit.recipients") < notes.index("kubectl apply")
+    (example,) = re.findall(r"curl -O https://raw\.githubusercontent\.com/cloister-dev/cloister/main/(\S+)", notes)
+    assert (ROOT / example).is_file()
+    (anchor,) = re.findall(r"https://github\.com/cloister-dev/cloister#(\S+)", notes)
+    assert anchor in anchors(ROOT / "README.md")
