@@ -1,16 +1,23 @@
 """What the documents say of names that the code gives, and where they lead."""
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from cloister.explain.ends import Place
+from cloister.sidecar import ExportReason
 from cloister.zones import Component
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("manifests/**/*.md")])
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+CONTROLLER = ROOT / "operator" / "cloister" / "controller"
+TOLD = ("Verdict", "Hold", "Result", "Standing", "Ending", "Obstacle")
+"""What carries a reason to a condition."""
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -50,3 +57,25 @@ def test_what_the_chart_says_after_installing_leads_to_a_journal_that_can_be_ope
     assert (ROOT / example).is_file()
     (anchor,) = re.findall(r"https://github\.com/cloister-dev/cloister#(\S+)", notes)
     assert anchor in anchors(ROOT / "README.md")
+
+
+def reasons(tree: ast.AST) -> Iterator[str]:
+    """Reasons of conditions in a module: what is given to one of TOLD, and what a name of a reason stands for."""
+    for node in ast.walk(tree):
+        values: list[ast.expr] = []
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in TOLD:
+            values = [*node.args, *(keyword.value for keyword in node.keywords)]
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            values = [node.value] if re.fullmatch(r"reason|problem|[A-Z]+_AWAITED", node.targets[0].id) else []
+        for value in values:
+            inside = [value.body, value.orelse] if isinstance(value, ast.IfExp) else getattr(value, "elts", [value])
+            texts = (one.value for one in inside if isinstance(one, ast.Constant) and isinstance(one.value, str))
+            yield from (text for text in texts if re.fullmatch("[A-Z][A-Za-z]+", text))
+
+
+def test_every_reason_of_a_condition_is_explained() -> None:
+    told = set(re.findall(r"`([A-Za-z]+)`", section("Reading the status")))
+    code = {reason for path in CONTROLLER.glob("*.py") for reason in reasons(ast.parse(path.read_text()))}
+    code = (code | set(get_args(ExportReason))) - {"True", "False", "Unknown"}
+    assert {"Forbidden", "Stale", "StoresFirst", "WaitingForProof", "KeyringLost", "InvalidSpec"} <= code
+    assert code - told == set()
