@@ -149,12 +149,20 @@ def _defaults(model: type[BaseModel], path: str) -> Iterator[tuple[str, str]]:
         at = f"{path}{info.alias or name}"
         default = info.default
         if default not in (PydanticUndefined, None, ()):
-            shown = default.value if isinstance(default, Enum) else default
-            yield at, f"`{str(shown).lower() if isinstance(shown, bool) else shown}`"
+            yield at, f"`{_written(default)}`"
         inner = next(_models(info.annotation), None)
         if inner:
             container = _container(info.annotation)
             yield from _defaults(inner, f"{at}{container}.")
+
+
+def _written(value: Any) -> str:
+    """A value as it would stand in the resource."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, Enum):
+        return str(value.value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

@@ -235,12 +235,14 @@ def test_effective_shows_defaults_and_is_itself_a_resource() -> None:
 
 
 def test_render_and_map_name_every_wrong_field() -> None:
-    text = Path(MINIMAL).read_text().replace("NotRequired", "Never").replace("10Gi", "ten")
-    for command in ("render", "map"):
-        lines = run(command, "-", stdin=text, code=2).splitlines()
+    text = "# one line more\n" + Path(MINIMAL).read_text().replace("NotRequired", "Never").replace("10Gi", "ten")
+    wrong = {"spec.inference.clients[0].users": "Never", "spec.storage.checkpoints.size": "checkpoints: {size: ten}"}
+    for arguments in (("render", "-"), ("map", "-"), ("explain", "batch/nightly", "inference", "-f", "-")):
+        lines = run(*arguments, stdin=text, code=2).splitlines()
         assert all(line.startswith("error: <stdin>:") for line in lines)
-        assert any("spec.inference.clients[0].users" in line for line in lines)
-        assert any("spec.storage.checkpoints.size" in line for line in lines)
+        for field, written in wrong.items():
+            stands = next(number for number, line in enumerate(text.splitlines(), 1) if written in line)
+            assert any(line.startswith(f"error: <stdin>:{stands}: {field}: ") for line in lines)
 
 
 # map
@@ -558,6 +560,27 @@ def test_it_is_a_plugin_of_kubectl_too(
         cli.main()
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith(shown)
+
+
+@pytest.mark.parametrize("option", ["--install-completion", "--show-completion"])
+def test_a_plugin_leaves_the_completion_of_kubectl_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, option: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/kubectl-cloister", option])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "No such option" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert option in run("--help")
+
+
+def test_data_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloister.cli.data.find_spec", lambda _: None)
+    said = run("data", "ls", "checkpoints/", "--deployment", "a", code=2)
+    assert "install boto3 beside cloister" in said
+    assert "cloister[" not in said
 
 
 def test_no_colour_where_it_is_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,19 @@ def test_a_key_pair(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_a_secret_key_does_not_go_to_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "name one" in run("keys", "generate", "--out", "-", code=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_holds_no_key_is_told_every_kind(tmp_path: Path) -> None:
+    path = tmp_path / "good.yaml"
+    path.write_text("kind: LLMDeployment\n")
+    said = run("keys", "public", path, code=2)
+    assert all(f"cloister-key-{kind}:" in said for kind in ("mlkem768x25519", "x25519", "ed25519"))
+
+
 def test_verify(journal: Path, key: Path, tmp_path: Path) -> None:
     assert "4 records (4 opened), 0 findings" in run("audit", "verify", journal, "--key", key)
     assert "--anchor" in run("audit", "verify", journal)

@@ -62,7 +62,13 @@ def test_the_threshold_and_rules_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("", "not a mapping"), (RULES.replace("open", "(open"), "rules.0 (V1): is no RE2 pattern")],
+    [
+        ("", "not a mapping"),
+        (RULES.replace("open", "(open"), "rules.0 (V1): is no RE2 pattern"),
+        (RULES.replace("score", "scor"), "rules.0.scor: unknown field; rules.0.score: Field required"),
+        (RULES.replace("id", "ident").replace("score", "scor"), "rules.0.score: Field required"),
+        (f"apiVersion: v1\nkind: ConfigMap\ndata:\n  rules.yaml: |\n    {RULES!r}\n", "give the text under data"),
+    ],
 )
 def test_bad_rules_are_named(tmp_path: Path, text: str, said: str) -> None:
     rules = tmp_path / "rules.yaml"
@@ -72,8 +78,20 @@ def test_bad_rules_are_named(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    assert "No such file" in run("test", tmp_path / "none", code=2)
-    assert "No such file" in run("check", tmp_path / "none", code=2)
+    for arguments in (("test", tmp_path / "none"), ("check", tmp_path / "none")):
+        assert run(*arguments, code=2) == f"error: {tmp_path / 'none'}: no such file or directory\n"
+
+
+def test_standard_input_is_read() -> None:
+    assert "is good: 1 rules" in run("check", "-", stdin=RULES)
+    assert "only one of them" in run("test", "-", "--rules", "-", stdin=RULES, code=2)
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_nothing_is_not_found_harmless(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "empty"
+    path.write_text(text)
+    assert "holds no prompt" in run("test", path, code=2)
 
 
 def test_what_is_too_much_is_said(tmp_path: Path) -> None:

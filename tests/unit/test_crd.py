@@ -1,6 +1,7 @@
 """The CRD is structural, bounded and described; the API server's own opinion is in tests/integration."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -134,6 +135,8 @@ def test_the_reference_shows_defaults_and_that_nothing_is_refused() -> None:
     lines = {line.split("`")[1]: line for line in reference().splitlines() if line.startswith("| `")}
     assert not [line for line in lines.values() if "**Refused**" in line]
     assert "`24h`" in lines["identity.certificateTTL"]
+    assert "`[alert, refusal]`" in lines["audit.export.records"]
+    assert not [line for line in lines.values() if "<OutputKind" in line or re.search(r"<\w+\.\w+: ", line)]
     assert "`true`" in lines["identity.users.rules[].managedDevice"]
     assert " yes " in lines["inference.image"]
     assert all(line.count(" | ") == 5 for key, line in lines.items() if key.startswith(("identity.", "inference.")))

@@ -54,7 +54,7 @@ def test_a_later_set_replaces_a_rule_by_its_id() -> None:
         ("a: 1\na: 2", "stands twice"),
         ("- 1", "not a mapping"),
         ("rules: []", "version: Field required"),
-        (rules(extra=1), "extra: Extra inputs"),
+        (rules(extra=1), "extra: unknown field"),
         (rules(rule={"pattern": "(ab"}), "X1"),
         (rules(rule={"pattern": "(?=ignore)x"}), "no RE2 pattern"),
         (rules(rule={"pattern": r"(a)\1b"}), "no RE2 pattern"),

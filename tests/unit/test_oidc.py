@@ -55,7 +55,7 @@ async def test_keys_are_fetched(server: Issuer) -> None:
 async def test_a_ca_that_nobody_named_is_not_believed(server: Issuer) -> None:
     said = await refusal(server, ca_bundle=None)
     assert "certificate is not trusted" in said
-    assert "caBundle" in said
+    assert "identityProviders.caBundle.configMap" in said
     assert server.asked == []
 
 

@@ -650,3 +650,42 @@ def test_quantities(quantity: str, thousandths: int) -> None:
 def test_only_a_digest_at_the_end_pins() -> None:
     assert is_pinned(f"registry.example.com/a{DIGEST}")
     assert not any(map(is_pinned, ("a", "a:v1", f"a{DIGEST}\n", f"a{DIGEST}x", f"a{DIGEST.upper()}")))
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "message"),
+    [
+        ({"spec.inference.imagge": "x"}, "spec.inference.imagge", "did you mean image?"),
+        ({"spec.deletionPolcy": "Delete"}, "spec.deletionPolcy", "did you mean deletionPolicy?"),
+        ({"spec.inference.apis.chat.methds": ["GET"]}, "spec.inference.apis.chat.methds", "did you mean methods?"),
+        (
+            {"spec.storage.checkpoints.writers": [{"namespace": "a", "serviceAcount": "b", "prefixes": ["a/"]}]},
+            "spec.storage.checkpoints.writers[0].serviceAcount",
+            "did you mean serviceAccount?",
+        ),
+        ({"spec.inference.xyzzy": 1}, "spec.inference.xyzzy", "look for a misspelling"),
+        ({f"spec.inference.{'imagge' * 20}": 1}, f"spec.inference.{'imagge' * 20}", "look for a misspelling"),
+        ({"spec.storage.checkpoints.size": "100GB"}, "spec.storage.checkpoints.size", "no quantity, such as 100Gi"),
+        ({"spec.identity.users.maxSessionAge": "1y"}, "spec.identity.users.maxSessionAge", "such as 30m, 12h or 90d"),
+        ({"spec.inference.guard.promptInjection": False}, "spec.inference.guard.promptInjection", "put it in quotes"),
+        ({"spec.identity.users.rules[0].countries": ["DE", False]}, "countries[1]", "reads words such as NO"),
+        (
+            {"spec.identity.users.rules[0].roles": [7]},
+            "roles[0]",
+            "7: input should be a valid string: put it in quotes",
+        ),
+        ({"spec.inference": None}, "spec.inference", "leave the field out if it is not required"),
+    ],
+)
+def test_what_was_meant_is_guessed(changes: dict[str, Any], field: str, message: str) -> None:
+    with pytest.raises(SpecError) as refused:
+        deployment(changes)
+    assert any(one.field.endswith(field) and message in one.message for one in refused.value.problems), refused.value
+
+
+def test_nothing_is_guessed_for_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each guess compares a name with all others, which somebody could ask for many thousand times."""
+    monkeypatch.setattr("difflib.get_close_matches", lambda *_, **__: pytest.fail("a guess"))
+    with pytest.raises(SpecError) as refused:
+        deployment({f"spec.inference.imagge{number}": 1 for number in range(200)})
+    assert len(refused.value.problems) == 200

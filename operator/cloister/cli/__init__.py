@@ -9,19 +9,31 @@ import cloister
 from cloister.cli import audit, check, data, explaining, flowmap, guard, keys, linting, rendering, tree, weights
 from cloister.cli.verification import verify
 
-app = typer.Typer(
-    help="Zero trust for LLM deployments: look at what a resource means, before and after it is applied.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+
+def _program(*, completion: bool) -> typer.Typer:
+    return typer.Typer(
+        help="Zero trust for LLM deployments: look at what a resource means, before and after it is applied.",
+        no_args_is_help=True,
+        add_completion=completion,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+app = _program(completion=True)
 
 
 def main() -> None:
     """Entry point of both scripts."""
-    plugin = Path(sys.argv[0]).name.startswith("kubectl-")
-    app(prog_name="kubectl cloister" if plugin else "cloister")
+    if Path(sys.argv[0]).name.startswith("kubectl-"):
+        # Without completion: a shell knows `kubectl cloister` as an argument of kubectl, and typer's script for it
+        # would take over the completion of kubectl itself.
+        plugin = _program(completion=False)
+        plugin.add_typer(app)
+        plugin(prog_name="kubectl cloister")
+    else:
+        app(prog_name="cloister")
 
 
 @app.command()

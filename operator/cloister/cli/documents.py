@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from cloister import names
-from cloister.cli.errors import UserError, refused
+from cloister.cli.errors import UserError
 from cloister.lint import checked
 from cloister.spec import LLMDeployment, SpecError
 
@@ -49,13 +49,17 @@ class Document:
         try:
             return checked(self.raw)
         except SpecError as error:
-            raise refused(f"{self.source}:{self.line('')}", error.problems) from None
+            raise UserError(*(f"{self._place(problem.field)}: {problem}" for problem in error.problems)) from None
+
+    def _place(self, path: str) -> str:
+        """Where a field stands: its line, where it was read from a file."""
+        return f"{self.source}:{self.line(path)}" if self.lines else self.source
 
 
 def read(source: str) -> list[Document]:
     """Every LLMDeployment in a file (`-`: standard input). Other objects in it are passed over."""
-    label = "<stdin>" if source == STDIN else source
-    documents = list(_documents(_text(source, label), label))
+    label = _label(source)
+    documents = list(_documents(_text(source), label))
     if not documents:
         raise UserError(f"{label}: holds no {names.KIND} ({names.API_VERSION})")
     return documents
@@ -67,22 +71,32 @@ def beginning(source: str, most: int) -> bytes:
         return file.read(most + 1)
 
 
-def _text(source: str, label: str) -> str:
+def text_of(source: str, most: int, too_large: str) -> str:
+    """A text (`-`: standard input) of so many bytes at most, in UTF-8; UserError says `too_large` of a larger one."""
+    label = _label(source)
     try:
-        data = beginning(source, _MAX_BYTES)
+        data = beginning(source, most)
     except OSError as error:
         raise UserError(f"{label}: {(error.strerror or str(error)).lower()}") from None
-    if len(data) > _MAX_BYTES:
-        raise UserError(f"{label}: is larger than {_MAX_BYTES} bytes, more than Kubernetes stores")
+    if len(data) > most:
+        raise UserError(f"{label}: {too_large}")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{label}: is not UTF-8 text (byte {error.start})") from None
 
 
+def _label(source: str) -> str:
+    return "<stdin>" if source == STDIN else source
+
+
+def _text(source: str) -> str:
+    return text_of(source, _MAX_BYTES, f"is larger than {_MAX_BYTES} bytes, more than Kubernetes stores")
+
+
 def load_yaml(source: str) -> Any:
     """The one YAML document of any other file."""
-    text = _text(source, source)
+    text = _text(source)
     try:
         node = yaml.compose(text, Loader=_Loader)
         return _Builder().build(node) if node else None

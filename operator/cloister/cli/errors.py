@@ -1,11 +1,9 @@
 """What the user did wrong, as opposed to what we did: shown as one line, never as a traceback."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
-
-from cloister.spec import Problem
 
 BAD_INPUT = 2
 """Exit code of input that can't be used; 1 is for findings about input that can."""
@@ -40,8 +38,3 @@ def _shown(*messages: str) -> typer.Exit:
     for message in messages:
         typer.echo(f"error: {message}", err=True)
     return typer.Exit(BAD_INPUT)
-
-
-def refused(where: str, problems: Iterable[Problem]) -> UserError:
-    """The error for a resource that can't be used."""
-    return UserError(*(f"{where}: {problem}" for problem in problems))

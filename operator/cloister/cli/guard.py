@@ -1,14 +1,14 @@
 """`cloister guard`: what would be decided about prompts, and whether rules of one's own are good."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cloister.auditor.openai.dialect import FIELDS
-from cloister.cli.documents import beginning
+from cloister.cli.documents import STDIN, text_of
 from cloister.cli.errors import UserError, friendly
 from cloister.cli.options import FORM, Form
 from cloister.cli.output import Data, echo, emit, table
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MAX_BYTES = 64 << 20
 """Of prompts at a time."""
+_CONFIG_MAP = re.compile(r"^kind: *ConfigMap *$", re.MULTILINE)
 
 app = typer.Typer(help="Prompt injection: what would be decided about prompts, and why.", no_args_is_help=True)
 
@@ -27,7 +28,9 @@ app = typer.Typer(help="Prompt injection: what would be decided about prompts, a
 @app.command("test")
 def judged(
     file: Annotated[str, typer.Argument(metavar="FILE", help="Prompts, or - for standard input.")],
-    rules: Annotated[Path | None, typer.Option(help="A set of rules of your own.")] = None,
+    rules: Annotated[
+        str | None, typer.Option(metavar="FILE", help="A set of rules of your own, or - for standard input.")
+    ] = None,
     threshold: Annotated[int, typer.Option(min=5, max=95, help="As spec.inference.guard.injectionThreshold.")] = 50,
     output: Annotated[Form, FORM] = Form.TABLE,
 ) -> None:
@@ -39,8 +42,12 @@ def judged(
     from cloister.detection import detector  # noqa: PLC0415  (imports numpy)
 
     with friendly():
+        if file == rules == STDIN:
+            raise UserError("FILE and --rules: only one of them can be standard input")
         judge = detector(*_own(rules), threshold=threshold / 100)
         told = [_told(judge, place, document) for place, document in _requests(_text(file))]
+        if not told:
+            raise UserError(f"{file}: holds no prompt, so nothing can be said of it")
     if output is Form.TABLE:
         shown = ("place", "decision", "score", "view", "why")
         rows = [[str(one[column]) for column in shown] for request in told for one in request["texts"]]
@@ -54,7 +61,9 @@ def judged(
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="A set of rules.")]) -> None:
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A set of rules, or - for standard input.")],
+) -> None:
     """Say whether a set of rules is good: as the operator would, which refuses a bad one."""
     from cloister.detection import detector  # noqa: PLC0415  (imports numpy)
 
@@ -64,25 +73,22 @@ def check(file: Annotated[Path, typer.Argument(help="A set of rules.")]) -> None
     echo(f"{file} is good: {len(own[0].rules)} rules; {len(found.rules.each)} in all.")
 
 
-def _own(path: Path | None) -> tuple[RuleSet, ...]:
-    if path is None:
+def _own(file: str | None) -> tuple[RuleSet, ...]:
+    if file is None:
         return ()
+    text = _text(file)
     try:
-        return (parse(path.read_text()),)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}") from None
+        return (parse(text),)
     except RulesError as error:
-        raise UserError(f"{path}: {error}") from None
+        if _CONFIG_MAP.search(text):
+            raise UserError(
+                f"{file}: this is a ConfigMap: give the text under data, without what is around it"
+            ) from None
+        raise UserError(f"{file}: {error}") from None
 
 
 def _text(file: str) -> str:
-    try:
-        content = beginning(file, _MAX_BYTES)
-        if len(content) > _MAX_BYTES:
-            raise UserError(f"{file}: is larger than {_MAX_BYTES >> 20} MiB: split it")
-        return content.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: {error}") from None
+    return text_of(file, _MAX_BYTES, f"is larger than {_MAX_BYTES >> 20} MiB: split it")
 
 
 def _requests(text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

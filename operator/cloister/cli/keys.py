@@ -49,6 +49,10 @@ def new(
     """
     key = generate_signing() if kind is Pair.ED25519 else generate(Kind(kind.value))
     with friendly(SealingError):
+        if out == Path("-"):
+            raise UserError(
+                "--out -: a secret key goes into a file that its owner alone reads, not to stdout: name one"
+            )
         write_secret(out, key)
     loss = "sign in its name" if kind is Pair.ED25519 else "read what is sealed for it"
     typer.echo(f"The secret key is in {out}. Whoever loses it can't {loss} any more.", err=True)

@@ -156,7 +156,7 @@ def _network_problem(error: aiohttp.ClientError) -> str:
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return (
             f"its certificate is not trusted: {error.certificate_error}. If a private CA has signed it, give that to"
-            " the chart's identityProviders.caBundle"
+            " the chart's identityProviders.caBundle.configMap"
         )
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, ForbiddenAddressError):

@@ -24,6 +24,9 @@ MAX_RULES = 500
 MAX_PATTERN = 8192
 """Characters, with its words put in."""
 _MEMORY = 16 << 20
+_TOLD = 8
+"""Problems that one message names; it may stand in a condition."""
+_UNKNOWN = "extra_forbidden"
 _NAMED = re.compile(r"<([a-z]+)>")
 _UPPER = re.compile(r"\\[pP]\{[^}]*\}|\\[pP].|\\.|([A-Z])")
 
@@ -95,11 +98,19 @@ def parse(text: str) -> RuleSet:
         # JSON's rules, by which a list may become a tuple and nothing else becomes anything.
         rules = RuleSet.model_validate(_tuples(found))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the set"
-        raise RulesError(f"{where}: {first['msg']}") from None
+        raise RulesError(_problems(error)) from None
     compiled(rules)
     return rules
+
+
+def _problems(error: ValidationError) -> str:
+    """Each of them by its field, unknown fields first: one that is misspelt is often why another is missing."""
+    found = sorted(error.errors(include_url=False, include_input=False), key=lambda one: one["type"] != _UNKNOWN)
+    told = [
+        f"{'.'.join(map(str, one['loc'])) or 'the set'}: {'unknown field' if one['type'] == _UNKNOWN else one['msg']}"
+        for one in found[:_TOLD]
+    ]
+    return "; ".join(told) + (f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else "")
 
 
 @dataclass(frozen=True)

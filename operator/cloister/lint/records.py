@@ -57,7 +57,9 @@ def _example(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
         keys["spec.audit.export.publicKey"] = audit.export.public_key
     for field, key in keys.items():
         if key in EXAMPLE_RECIPIENTS:
-            yield Hit(field, "this is the examples' key, and nobody has its private half")
+            yield Hit(
+                field, "this is the examples' key, and nobody has its private half: what is sealed for it alone is lost"
+            )
 
 
 RECORDS = (
@@ -93,7 +95,8 @@ RECORDS = (
         "CL605",
         Severity.WARNING,
         "The examples' key",
-        "put your own key there, from `cloister keys generate`",
+        "before you apply this, make your own by `cloister keys generate --out auditor.key`, and put the public key"
+        " that it prints in its place",
         _example,
     ),
     Rule(

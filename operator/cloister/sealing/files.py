@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from cloister.sealing.keys import SECRET_PREFIX, SealingError, SecretKey, parse_secret_text
-from cloister.sealing.signing import ED25519, SigningKey, parse_signing
+from cloister.sealing.keys import ED25519, SECRET_PREFIX, Kind, SealingError, SecretKey, decode_key, parse_secret_text
+from cloister.sealing.signing import SigningKey, parse_signing
 
 _MAX_FILE = 1 << 20
 _T = TypeVar("_T")
@@ -39,7 +39,8 @@ def read_any(path: Path) -> list[SecretKey | SigningKey]:
 
 
 def _parse_any(text: str) -> SecretKey | SigningKey:
-    return parse_signing(text) if text.startswith(f"{SECRET_PREFIX}{ED25519}:") else parse_secret_text(text)
+    kind, _ = decode_key(text, SECRET_PREFIX, (*Kind, ED25519))
+    return parse_signing(text) if kind == ED25519 else parse_secret_text(text)
 
 
 def _read(path: Path, parse: Callable[[str], _T]) -> list[_T]:

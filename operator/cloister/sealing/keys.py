@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 PUBLIC_PREFIX = "cloister-pub-"
 SECRET_PREFIX = "cloister-key-"  # noqa: S105  (the prefix alone)
+ED25519 = "ed25519"
+"""The kind of keys that sign (:mod:`cloister.sealing.signing`); all others are for sealing."""
 
 _MLKEM_PUBLIC_SIZE = 1184
 _X25519_SIZE = 32
@@ -144,9 +146,12 @@ def decode_key(text: str, prefix: str, kinds: tuple[str, ...]) -> tuple[str, byt
     if text.startswith(other):
         raise SealingError(f"a {what} is needed ({prefix}...), and this is the other half of a pair ({other}...)")
     name, colon, encoded = text.removeprefix(prefix).partition(":")
-    if not text.startswith(prefix) or not colon or name not in kinds:
+    if not text.startswith(prefix) or not colon or name not in (*Kind, ED25519):
         known = " or ".join(f"{prefix}{kind}:" for kind in kinds)
-        raise SealingError(f"not a {what}: it begins with {known}; `cloister keys generate` makes one")
+        raise SealingError(f"not a {what}: it begins with {known}; {_makes(kinds)}")
+    if name not in kinds:
+        needed = f"a key for {_use(kinds[0])} is needed: {_makes(kinds)}"
+        raise SealingError(f"this is an {name} key, for {_use(name)}; {needed}")
     try:
         raw = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
@@ -157,6 +162,15 @@ def decode_key(text: str, prefix: str, kinds: tuple[str, ...]) -> tuple[str, byt
 
 
 _HALVES = {PUBLIC_PREFIX: ("public key", SECRET_PREFIX), SECRET_PREFIX: ("secret key", PUBLIC_PREFIX)}
+
+
+def _use(kind: str) -> str:
+    return "signing" if kind == ED25519 else "sealing and opening"
+
+
+def _makes(kinds: tuple[str, ...]) -> str:
+    """The command by which a pair of the first of these kinds comes to be."""
+    return f"`cloister keys generate --out FILE --kind {kinds[0]}` makes a pair"
 
 
 def key_id(public: str) -> str:

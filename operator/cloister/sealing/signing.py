@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from cloister.sealing.keys import PUBLIC_PREFIX, SECRET_PREFIX, SealingError, base64url, decode_key, key_id
+from cloister.sealing.keys import ED25519, PUBLIC_PREFIX, SECRET_PREFIX, SealingError, base64url, decode_key, key_id
 
-ED25519 = "ed25519"
 _SIZE = 32
 
 

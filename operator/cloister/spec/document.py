@@ -47,7 +47,7 @@ class Document:
                 return value
             case None:
                 # In a file it is a field whose value was forgotten; the API server stores none.
-                self._refuse(at, "is null: give it a value, or leave the field out")
+                self._refuse(at, "is null: give it a value, or leave the field out if it is not required")
             case _:
                 self._refuse(at, f"a {type(value).__name__} has no place in a Kubernetes object")
         return None

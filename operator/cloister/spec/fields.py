@@ -25,7 +25,8 @@ def rules(*validations: dict[str, str]) -> dict[str, Any]:
 
 
 DNS_LABEL_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-_QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]{1,3})?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
+DURATION_PATTERN = r"^[1-9][0-9]{0,5}(s|m|h|d)$"
+QUANTITY_PATTERN = r"^[0-9]+(\.[0-9]{1,3})?(m|k|M|G|T|P|E|Ki|Mi|Gi|Ti|Pi|Ei)?$"
 
 DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=DNS_LABEL_PATTERN)]
 """RFC 1123 label, as names of namespaces must be."""
@@ -75,7 +76,7 @@ ObjectKey = Annotated[
 
 Duration = Annotated[
     str,
-    Field(max_length=16, pattern=r"^[1-9][0-9]{0,5}(s|m|h|d)$", description="A number and one of s, m, h, d."),
+    Field(max_length=16, pattern=DURATION_PATTERN, description="A number and one of s, m, h, d."),
 ]
 
 Image = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]*$")]
@@ -98,11 +99,11 @@ Quantity = Annotated[
     BeforeValidator(_quantity),
     Field(
         max_length=32,
-        pattern=_QUANTITY_PATTERN,
+        pattern=QUANTITY_PATTERN,
         json_schema_extra={
             "type": None,
             "maxLength": None,
-            "pattern": _QUANTITY_PATTERN,  # pydantic keeps it to itself, after a validator of ours
+            "pattern": QUANTITY_PATTERN,  # pydantic keeps it to itself, after a validator of ours
             "minimum": 0,
             "anyOf": [{"type": "integer"}, {"type": "string"}],
             "x-kubernetes-int-or-string": True,

@@ -6,11 +6,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cloister.spec import hints
 from cloister.spec.deployment import LLMDeployment
 from cloister.spec.document import Document, short
 from cloister.spec.problems import DisagreementError, Problem
 from cloister.spec.recipient import HOW_TO_MAKE_KEYS
 from cloister.spec.unenforced import unenforced
+
+_GUESSED = 100
+"""So many problems have come from a person, who is told what was probably meant; each guess takes its time."""
 
 
 class SpecError(Exception):
@@ -44,7 +48,8 @@ def parse(raw: Mapping[str, Any]) -> LLMDeployment:
         deployment = LLMDeployment.model_validate_json(text, strict=True, by_alias=True, by_name=False)
     except ValidationError as error:
         details = _without_echoes(error.errors(include_url=False))
-        raise SpecError(tuple(problem for detail in details for problem in _problems(detail))) from None
+        guess = len(details) <= _GUESSED
+        raise SpecError(tuple(problem for detail in details for problem in _problems(detail, guess=guess))) from None
     refused = tuple(Problem(field=field, message=why) for field, why in unenforced(document.value["spec"]))
     if refused:
         raise SpecError(refused)
@@ -74,7 +79,11 @@ def _without_echoes(details: Sequence[Any]) -> list[Any]:
     return [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in wrong]
 
 
-def _problems(detail: Any) -> Iterator[Problem]:
+_TEXTS = ("string_type", "enum")
+"""pydantic's errors about what is no text, or not one of several."""
+
+
+def _problems(detail: Any, *, guess: bool) -> Iterator[Problem]:
     """One of pydantic's errors as the user should read it: field path, offending value, what is wanted."""
     together = detail.get("ctx", {}).get("error")
     if isinstance(together, DisagreementError):
@@ -86,12 +95,18 @@ def _problems(detail: Any) -> Iterator[Problem]:
     match detail["type"]:
         case "extra_forbidden":
             message = "unknown field: look for a misspelling in `kubectl explain llmdeployment.spec`"
+            if guess and (meant := hints.similar(str(detail["loc"][-1]), LLMDeployment, detail["loc"][:-1])):
+                message = f"unknown field: did you mean {meant}? All of them: `kubectl explain llmdeployment.spec`"
         case "missing":
             message = "is required"
         case "too_short" if path == "spec.audit.recipients":
             message = "nobody could open the journal"
+        case "string_pattern_mismatch" if said := hints.form(detail["ctx"]["pattern"]):
+            message = f"{short(detail['input'])} is {said}"
         case _:
             message = f"{short(detail['input'])}: {message[0].lower()}{message[1:]}"
+            if detail["type"] in _TEXTS and (said := hints.quotes(detail["input"])):
+                message = f"{message}: {said}"
     way_out = _WAYS_OUT.get(path)
     yield Problem(field=path, message=f"{message}: {way_out}" if way_out else message)
 

@@ -197,7 +197,7 @@ def _time(one: "Entry") -> str:
 
 def _check_installed() -> None:
     if find_spec("boto3") is None:
-        raise UserError("`cloister data` needs boto3, which comes by an extra: pip install 'cloister[data]'")
+        raise UserError("`cloister data` needs boto3: install boto3 beside cloister (README.md: Install the command)")
 
 
 @contextmanager
