@@ -15,9 +15,11 @@ from cloister.controller.proof import Cause
 from cloister.controller.surroundings import Surroundings, nameservers
 from cloister.facts import Beyond, CanaryRun
 from cloister.probing import Answer, Probe, ProberReport, plan_digest
-from cloister.spec.status import AttemptStatus, IsolationStatus, ProofStatus
+from cloister.spec import parse
+from cloister.spec.status import AttemptStatus, IsolationStatus, PairStatus, ProofStatus
 from cloister.zones import Component
 from tests.edits import deployment as example
+from tests.edits import example as raw_example
 
 Object = dict[str, Any]
 
@@ -40,6 +42,7 @@ def proved(at: datetime = NOW, cause: Cause = CAUSE, *failures: str) -> Isolatio
         request=cause.request,
         proved=not failures,
         failures=failures,
+        pairs=(PairStatus(source="a", target="b", blocked="1"),),
     )
     return IsolationStatus(proof=last, attempt=None)
 
@@ -294,12 +297,39 @@ def test_only_a_fresh_proof_of_these_very_policies_is_true(
     assert found.proved == (status == "True")
 
 
+def written(known: IsolationStatus) -> Object:
+    """A resource whose status tells this."""
+    return {"status": {"isolation": proof.as_status(known)}}
+
+
 def test_status_is_read_as_it_was_written_and_nonsense_is_nothing() -> None:
     known = attempted(proved(NOW, CAUSE, "a -> b:1: reached, must be blocked"))
-    assert proof.known({"status": {"isolation": proof.as_status(known)}}) == known
-    assert proof.known({"status": {"isolation": {"proof": {"proved": "yes"}}}}) == NOTHING
-    assert proof.known({}) == NOTHING
-    assert proof.newer(known, NOTHING) == proof.newer(NOTHING, known) == known
+    assert proof.known(None, written(known), NOW) == known
+    assert proof.known(None, {"status": {"isolation": {"proof": {"proved": "yes"}}}}, NOW) == NOTHING
+    assert proof.known(None, {}, NOW) == NOTHING
+
+
+def test_what_others_write_into_status_stands_against_nothing_that_was_seen() -> None:
+    refuted = proved(NOW, CAUSE, "a -> b:1: reached, must be blocked")
+    forged = written(proved(NOW + timedelta(minutes=4)))
+    assert proof.known(refuted, forged, NOW) == refuted
+    assert proof.standing(proof.known(refuted, forged, NOW), CAUSE, NOW, HOUR).reason == "NotEnforced"
+    assert proof.known(attempted(NOTHING), forged, NOW).proof is None
+
+
+def test_a_proof_that_has_tried_nothing_is_none() -> None:
+    last = proved().proof
+    assert last
+    empty = IsolationStatus(proof=last.model_copy(update={"pairs": ()}), attempt=None)
+    assert proof.known(None, written(empty), NOW) == NOTHING
+    assert proof.due(proof.known(None, written(empty), NOW), CAUSE, NOW, HOUR) == 0
+    assert proof.known(None, written(attempted(empty)), NOW) == attempted(NOTHING)
+
+
+def test_no_proof_is_taken_over_from_another_deployment_of_the_same_name() -> None:
+    raw = raw_example()
+    raw["metadata"]["uid"] = "00000000-0000-0000-0000-00000000ffff"
+    assert proof.policies_digest(parse(raw), []) != proof.policies_digest(DEPLOYMENT, [])
 
 
 # --- what lies around ---

@@ -59,20 +59,27 @@ def policies_digest(deployment: LLMDeployment, live: Iterable[Object]) -> str:
     """Of all that decides what the network lets through: another value asks for another proof.
 
     Of what lives in the zones only that counts which is not rendered, and may widen them; the rest is as rendered, or
-    is being put right.
+    is being put right. The deployment's uid is among it, so that no proof is taken over from another of the same name.
     """
     rendered = (*deny_all(deployment, Facts(), Settings()), *allow_flows(deployment, Facts(), Settings()))
     own = {names.key(policy): policy["spec"] for policy in rendered}
     foreign = [(names.key(policy), policy.get("spec")) for policy in live if names.key(policy) not in own]
-    return digest([*own.items(), *foreign])
+    return digest([deployment.uid, *own.items(), *foreign])
 
 
-def known(raw: Object) -> IsolationStatus:
-    """What a deployment's status tells of earlier runs; nothing where it can't be read."""
+def known(remembered: IsolationStatus | None, raw: Object, now: datetime) -> IsolationStatus:
+    """What is known of earlier runs: what this process remembers of them, and only where it has seen none end, what the
+    deployment's status tells. Others may write status, so it never stands against what was seen."""
+    return believable(_told(raw) if remembered is None else remembered, now)
+
+
+def _told(raw: Object) -> IsolationStatus:
+    """What status tells; nothing where it can't be read. A proof without a single pair has tried nothing."""
     try:
-        return IsolationStatus.model_validate((raw.get("status") or {}).get("isolation") or {}, by_alias=True)
+        told = IsolationStatus.model_validate((raw.get("status") or {}).get("isolation") or {}, by_alias=True)
     except ValidationError:
         return IsolationStatus(proof=None, attempt=None)
+    return told if told.proof and told.proof.pairs else IsolationStatus(proof=None, attempt=told.attempt)
 
 
 def believable(known: IsolationStatus, now: datetime) -> IsolationStatus:
@@ -158,13 +165,6 @@ def after(before: IsolationStatus, ended: Ended) -> IsolationStatus:
     if isinstance(ended, ProofStatus):
         return IsolationStatus(proof=ended, attempt=None)
     return IsolationStatus(proof=before.proof, attempt=ended)
-
-
-def newer(one: IsolationStatus, other: IsolationStatus) -> IsolationStatus:
-    """Of two records of the same deployment's runs the one that tells of more."""
-    return max(
-        one, other, key=lambda known: max((ended.time for ended in (known.proof, known.attempt) if ended), default="")
-    )
 
 
 def as_status(known: IsolationStatus) -> Object:

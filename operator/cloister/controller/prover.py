@@ -36,7 +36,7 @@ class Prover:
         self._surroundings = surroundings
         self._interval = interval
         self._known: dict[str, IsolationStatus] = {}
-        """Deployment uid -> what its last runs have told: status may be written later."""
+        """Deployment uid -> what its last runs have told: status may be written later, and by others."""
         self._told: dict[str, CanaryRun] = {}
         """Deployment uid -> the run as its probers are told it."""
 
@@ -45,8 +45,7 @@ class Prover:
         now = datetime.now(UTC)
         request = raw["metadata"].get("annotations", {}).get(names.VERIFY_REQUEST, "")
         cause = Cause(proof.policies_digest(deployment, self._policies(deployment)), request[:64])
-        remembered = self._known.get(deployment.uid, IsolationStatus(proof=None, attempt=None))
-        before = proof.newer(*(proof.believable(one, now) for one in (remembered, proof.known(raw))))
+        before = proof.known(self._known.get(deployment.uid), raw, now)
         run = None
         if not deployment.spec.excused(PROOF) or proof.unanswered(before, cause):
             if proof.due(before, cause, now, self._interval) == 0.0:
