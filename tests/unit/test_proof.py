@@ -91,15 +91,32 @@ def test_canaries_run_when_there_is_a_reason(before: IsolationStatus, cause: Cau
 
 
 def test_a_run_has_one_name_until_it_has_ended() -> None:
-    first = proof.run_id(DEPLOYMENT, NOTHING, CAUSE)
-    assert first == proof.run_id(DEPLOYMENT, NOTHING, CAUSE)
+    first = proof.run_id(DEPLOYMENT, NOTHING, "policies")
+    assert first == proof.run_id(DEPLOYMENT, NOTHING, "policies")
     others = {
-        proof.run_id(DEPLOYMENT, proved(), CAUSE),
-        proof.run_id(DEPLOYMENT, attempted(NOTHING), CAUSE),
-        proof.run_id(DEPLOYMENT, NOTHING, Cause("others")),
-        proof.run_id(DEPLOYMENT, NOTHING, Cause("policies", "nonce")),
+        proof.run_id(DEPLOYMENT, proved(), "policies"),
+        proof.run_id(DEPLOYMENT, attempted(NOTHING), "policies"),
+        proof.run_id(DEPLOYMENT, NOTHING, "others"),
     }
-    assert len(others | {first}) == 5
+    assert len(others | {first}) == 4
+
+
+def test_a_request_that_comes_during_a_run_is_answered_by_the_next() -> None:
+    """Also the first request is: a run that may have begun before it says nothing of what is there now."""
+    one, other = (Cause("policies", request) for request in ("one", "other"))
+    begun = proof.begun(None, "a", one, there=False)
+    assert begun.cause == one
+    assert proof.begun(begun, "a", other, there=True) == begun
+    ended = proved(NOW, begun.cause)
+    assert proof.unanswered(ended, other)
+    assert proof.due(ended, other, NOW, HOUR) == 0
+    assert proof.begun(begun, "b", other, there=False).cause == other
+
+
+def test_a_run_that_is_found_after_a_restart_answers_nobody() -> None:
+    found = proof.begun(None, "a", Cause("policies", "one"), there=True)
+    assert found.cause == CAUSE
+    assert proof.unanswered(proved(NOW, found.cause), Cause("policies", "one"))
 
 
 def test_another_flow_or_a_foreign_policy_is_another_question() -> None:
@@ -111,6 +128,22 @@ def test_another_flow_or_a_foreign_policy_is_another_question() -> None:
         proof.policies_digest(DEPLOYMENT, [foreign]),
     }
     assert len(digests) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "another"),
+    [
+        ({"spec.training.nodeSelector": {"pool": "b"}}, True),
+        ({"spec.training.tolerations": [{"key": "gpu", "operator": "Exists"}]}, True),
+        ({"spec.inference.runtimeClassName": "kata"}, True),
+        ({"spec.inference.port": 7000}, True),
+        ({"spec.training.imagePullSecrets": [{"name": "registry"}]}, False),
+        ({"spec.inference.replicas": 3}, False),
+    ],
+)
+def test_other_nodes_and_other_ports_are_another_question(changes: Object, another: bool) -> None:
+    """What was proved on some nodes says nothing of others, nor of a port that nobody has tried."""
+    assert (proof.policies_digest(example(changes), []) != proof.policies_digest(DEPLOYMENT, [])) == another
 
 
 # --- what is found ---

@@ -127,14 +127,15 @@ def _job(
                     "terminationGracePeriodSeconds": 1,
                     "containers": [container],
                     # Where the workload runs: enforcement is a matter of the node.
-                    **_placement(deployment, post),
+                    **placement_of(deployment, post),
                 },
             },
         }
     }
 
 
-def _placement(deployment: LLMDeployment, post: Post) -> Object:
+def placement_of(deployment: LLMDeployment, post: Post) -> Object:
+    """Where the canaries of a post may run: where the pods may that they stand for."""
     shapes: dict[Component | None, PodShape | None] = {
         Component.INFERENCE: deployment.spec.inference,
         Component.TRAINING: deployment.spec.training,
