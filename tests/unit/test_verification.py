@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from junitparser import JUnitXml
 
+from cloister import names
+from cloister.cli import verification
 from cloister.cli.api import Response
+from cloister.cli.documents import Document
+from cloister.cli.errors import UserError
 from cloister.cli.verification import flows, objects, refusals, report
 from cloister.cli.verification.check import Check, Outcome
 from tests.edits import deployment as example
@@ -117,6 +123,51 @@ def test_who_has_not_the_right_is_told_which_it_takes() -> None:
         f"the label of {DEPLOYMENT.name}-storage taken away": "patch namespaces",
     }.items():
         assert found[name].endswith(f"needs somebody who may {right}")
+
+
+class Resource:
+    """A deployment that is read time after time: as the next of these, or not at all."""
+
+    def __init__(self, *reads: Object | UserError) -> None:
+        self._reads = list(reads)
+
+    def get(self, _: str) -> Document:
+        found = self._reads.pop(0) if len(self._reads) > 1 else self._reads[0]
+        if isinstance(found, UserError):
+            raise found
+        return Document("cluster", found)
+
+
+def asked(request: str, **isolation: str) -> Object:
+    """A deployment of which this was asked last, and whose status answers these requests."""
+    raw = raw_example()
+    raw["metadata"]["annotations"] = {names.VERIFY_REQUEST: request}
+    return raw | {"status": {"isolation": {part: {"request": answered} for part, answered in isolation.items()}}}
+
+
+@pytest.mark.parametrize(
+    ("reads", "answer", "why"),
+    [
+        ([asked("mine"), asked("mine", proof="mine")], verification.Answer.PROOF, ""),
+        ([asked("mine", proof="before"), asked("mine", attempt="mine")], verification.Answer.ATTEMPT, ""),
+        ([asked("theirs"), asked("theirs", proof="theirs")], verification.Answer.PROOF, ""),
+        ([asked("theirs"), asked("x" * 99), asked("x" * 99, proof="theirs")], verification.Answer.PROOF, ""),
+        ([asked("x" * 99), asked("x" * 99, proof="x" * 64)], verification.Answer.PROOF, ""),
+        ([UserError("away"), asked("mine", proof="mine")], verification.Answer.PROOF, ""),
+        ([asked("mine", proof="before", attempt="")], verification.Answer.NONE, "does it run?"),
+        ([asked("", proof="")], verification.Answer.NONE, "does it run?"),
+        ([UserError("away")], verification.Answer.NONE, "can't be read: away"),
+    ],
+)
+def test_who_asks_waits_for_their_own_answer_or_for_a_later_ones(
+    reads: list[Object | UserError], answer: verification.Answer, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = count()
+    clock = SimpleNamespace(monotonic=lambda: float(next(seconds)), sleep=lambda _: None)
+    monkeypatch.setattr(verification, "time", clock)
+    found = verification._answered(Resource(*reads), raw_example(), "mine", 5)  # type: ignore[arg-type]
+    assert found[1] is answer
+    assert found[2].endswith(why)
 
 
 def certificate(**changes: Any) -> Object:
