@@ -14,7 +14,7 @@ from cloister.check.cluster import NODE_LEASES, NODES, POD_SECURITY, RUNTIME_CLA
 from cloister.check.grants import BINDINGS, CLUSTER_BINDINGS, CLUSTER_ROLES
 from cloister.check.guards import BINDINGS_PATH, POLICIES_PATH
 from cloister.check.installation import CRD, LEASES, OPERATORS
-from cloister.check.network import CILIUM_CONFIG, DAEMONSETS
+from cloister.check.network import API_SERVER, CILIUM_CONFIG, DAEMONSETS
 from cloister.check.storage import CLASSES
 from cloister.check.storage import DEPLOYMENTS as LLMDEPLOYMENTS
 from cloister.cli.check import lines
@@ -107,6 +107,8 @@ FINDINGS: list[tuple[str, Change, State, str]] = [
     ("CK301", within(DAEMONSETS, "status", "desiredNumberScheduled", 2), State.WARNING, "1 of 2 nodes only"),
     ("CK301", within(DAEMONSETS, "status", {}), State.ERROR, "ready on none of 0 nodes"),
     ("CK301", within(DAEMONSETS, "status", "numberReady", 0), State.ERROR, "ready on none of 1 nodes"),
+    ("CK302", within(API_SERVER, "spec", "clusterIP", "fd00:96::1"), State.ERROR, "gates listen on IPv4 alone"),
+    ("CK302", absent(API_SERVER), State.UNKNOWN, "has no address"),
     ("CK401", put(CLASSES), State.WARNING, "no default storage class"),
     (
         "CK401",

@@ -1,4 +1,5 @@
-"""CK3nn: who enforces NetworkPolicies. What is installed is seen here; that it does its work, the canary proves."""
+"""CK3nn: who enforces NetworkPolicies, and for which addresses. What is installed is seen here; that it does its work,
+the canary proves."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from cloister.check.answer import MAY_NOT_READ, Answer, Check, State, error, ok,
 from cloister.check.view import Object, View, qualified
 
 DAEMONSETS = "apis/apps/v1/daemonsets"
+API_SERVER = "api/v1/namespaces/default/services/kubernetes"
 CILIUM_CONFIG = "api/v1/namespaces/kube-system/configmaps/cilium-config"
 _PROOF = "whether it enforces is proven by Cloister's canary: see the condition IsolationProven"
 
@@ -92,6 +94,19 @@ def _judged(plugin: _Plugin, daemonset: Object, view: View) -> Answer:
     return ok(subject, f"enforces NetworkPolicies, on {ready} nodes")
 
 
+def _family(view: View) -> Iterator[Answer]:
+    spec = (view.one(API_SERVER) or {}).get("spec") or {}
+    address = str(spec.get("clusterIP", ""))
+    if not address:
+        yield unknown("", "the Service default/kubernetes has no address")
+    elif ":" in address:
+        message = f"the cluster's first family is IPv6 (default/kubernetes is {address}); gates listen on IPv4 alone"
+        yield error("", message)
+    else:
+        also = ", and IPv6 besides, where canaries try it too" if len(spec.get("ipFamilies") or ()) > 1 else ""
+        yield ok("", f"IPv4{also}")
+
+
 def _containers(daemonset: Object) -> list[Object]:
     return list(daemonset["spec"]["template"]["spec"]["containers"])
 
@@ -104,5 +119,12 @@ NETWORK = (
         _enforcement,
         asks=(DAEMONSETS,),
         sometimes=(CILIUM_CONFIG,),
+    ),
+    Check(
+        "CK302",
+        "IPv4",
+        "use a cluster of IPv4, or of both families with IPv4 first",
+        _family,
+        asks=(API_SERVER,),
     ),
 )
