@@ -7,7 +7,7 @@ import datetime as dt
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from cloister.jobs.canary import listening
 from cloister.jobs.canary.__main__ import main
 from cloister.jobs.canary.attempts import Attempt
-from cloister.probing import Answer, Probe, greeting
+from cloister.probing import Answer, Listener, Probe, greeting
 
 RUN = "0123456789"
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -162,6 +163,21 @@ def _serve_once(listening: socket.socket, context: ssl.SSLContext) -> None:
 async def test_a_gate_that_speaks_no_tls_proves_nothing() -> None:
     async with server(answering) as port:
         assert await attempt(port, "tls") in (Answer.FAILED, Answer.SILENT, Answer.REFUSED)
+
+
+async def test_a_canary_listens_in_each_family_by_tcp_and_by_udp() -> None:
+    """Also where the pod has one address only, and that of IPv6."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as found:
+            port = found.getsockname()[1]
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    config = Listener(run=RUN, post="post", tcp=(port,), udp=(port,), ready=port + 1)
+    async with AsyncExitStack() as stack:
+        await listening._serve(stack, config, port)
+        await listening._echo(stack, config, port)
+        for address in ("127.0.0.1", "::1"):
+            assert await listening._deaf(config, address) == []
 
 
 @pytest.mark.parametrize("arguments", [[], ["listen"], ["probe", "{}"], ["listen", "{}"], ["sing", "{}"]])

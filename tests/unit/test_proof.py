@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
 from cloister import names
+from cloister.addresses import METADATA, METADATA_SERVICES
 from cloister.canaries import posts, probes, ready_port, tcp_ports
 from cloister.controller import findings, proof
 from cloister.controller.proof import Cause
-from cloister.controller.surroundings import Surroundings, nameservers
+from cloister.controller.surroundings import Surroundings, _addresses, nameservers
 from cloister.facts import Beyond, CanaryRun
 from cloister.probing import Answer, Probe, ProberReport, plan_digest
 from cloister.spec import parse
@@ -26,7 +28,7 @@ Object = dict[str, Any]
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 DEPLOYMENT = example({})
-ADDRESSES = {post.name: f"10.244.0.{number}" for number, post in enumerate(posts(DEPLOYMENT), 1)}
+ADDRESSES = {post.name: (f"10.244.0.{number}",) for number, post in enumerate(posts(DEPLOYMENT), 1)}
 RUN = CanaryRun(
     "0123456789", ADDRESSES, {Component.CHECKPOINTS: "10.96.0.9"}, (Beyond("API server", "10.96.0.1", 443),)
 )
@@ -220,7 +222,7 @@ def pod(role: str, post: str, **status: Any) -> Object:
 
 def listener(post: str, **changes: Any) -> Object:
     status = {
-        "podIP": ADDRESSES[post],
+        "podIPs": [{"ip": address} for address in ADDRESSES[post]],
         "conditions": [{"type": "Ready", "status": "True"}],
         "containerStatuses": [{"name": "canary", "restartCount": 0}],
     }
@@ -231,7 +233,7 @@ def test_listeners_count_when_all_are_ready_and_none_was_restarted() -> None:
     pods = [listener(name) for name in ADDRESSES]
     assert findings.listening(DEPLOYMENT, RUN.id, pods) == ADDRESSES
     for spoilt in (
-        listener("training", podIP=""),
+        listener("training", podIPs=[]),
         listener("training", conditions=[]),
         listener("training", containerStatuses=[{"name": "canary", "restartCount": 1}]),
     ):
@@ -274,7 +276,7 @@ def test_a_report_counts_only_for_exactly_what_was_asked() -> None:
         teller(first.name, ""),
     ):
         assert findings.reports(DEPLOYMENT, RUN, [*rest, bad]) is None
-    elsewhere = replace(RUN, listeners=ADDRESSES | {"training": "10.244.9.9"})
+    elsewhere = replace(RUN, listeners=ADDRESSES | {"training": ("10.244.9.9",)})
     assert findings.reports(DEPLOYMENT, elsewhere, [*rest, teller(first.name, report(first))]) is None
 
 
@@ -370,22 +372,78 @@ def test_no_proof_is_taken_over_from_another_deployment_of_the_same_name() -> No
 
 def test_what_lies_beyond_is_what_the_operator_itself_sees() -> None:
     environment = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
-    seen = Surroundings.found("1.1.1.1:443", environment)
+    seen = Surroundings.found("1.1.1.1:443,[2606:4700:4700::1111]:443", environment)
     assert seen.api_server == ("10.96.0.1", 443)
-    beyond = replace(seen, resolvers=("10.96.0.10",)).beyond(
-        ["192.168.0.2"], [("10.96.0.1", 443), ("192.168.0.1", 6443)]
-    )
-    assert [(one.name, one.address, one.port, one.kind) for one in beyond] == [
+
+    def beyond(nodes: list[tuple[str, ...]], *, ipv6: bool) -> list[tuple[str, str, int, str]]:
+        found = replace(seen, resolvers=("10.96.0.10",)).beyond(
+            nodes, [("10.96.0.1", 443), ("192.168.0.1", 6443)], ipv6=ipv6
+        )
+        return [(one.name, one.address, one.port, one.kind) for one in found]
+
+    alone = beyond([("192.168.0.2",)], ipv6=False)
+    assert alone == [
         ("cluster DNS", "10.96.0.10", 53, "dns"),
         ("cluster DNS", "10.96.0.10", 53, "tcp"),
         ("API server", "10.96.0.1", 443, "tcp"),
         ("API server", "192.168.0.1", 6443, "tcp"),
         ("metadata service", "169.254.169.254", 80, "tcp"),
+        ("wire server of Azure", "168.63.129.16", 80, "tcp"),
+        ("metadata service of Alibaba Cloud", "100.100.100.200", 80, "tcp"),
         ("kubelet of node 192.168.0.2", "192.168.0.2", 10250, "tcp"),
         ("internet", "1.1.1.1", 443, "tcp"),
     ]
-    assert Surroundings.found("", {}).internet is None
-    assert Surroundings.found("[2001:db8::1]:443", {}).internet == ("2001:db8::1", 443)
+    assert set(beyond([("192.168.0.2", "2001:db8::2")], ipv6=True)) - set(alone) == {
+        ("metadata service of AWS by IPv6", "fd00:ec2::254", 80, "tcp"),
+        ("kubelet of node 2001:db8::2", "2001:db8::2", 10250, "tcp"),
+        ("internet", "2606:4700:4700::1111", 443, "tcp"),
+    }
+    assert Surroundings.found("", {}).internet == ()
+
+
+def test_every_metadata_service_that_is_tried_is_one_that_the_operator_itself_does_not_call() -> None:
+    tried = set(map(ip_address, METADATA_SERVICES.values()))
+    assert all(any(address in network for network in METADATA) for address in tried)
+    alone = {network.network_address for network in METADATA if network.num_addresses == 1}
+    assert alone <= tried
+
+
+def test_a_clusters_own_address_is_tried_in_each_family() -> None:
+    """Of the API server's Service: a policy may close one and forget the other."""
+    service = {
+        "kind": "Service",
+        "spec": {"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1", "fd00:96::1"], "ports": [{"port": 443}]},
+    }
+    assert list(_addresses(service)) == [("10.96.0.1", 443), ("fd00:96::1", 443)]
+
+
+def test_every_address_of_a_canary_is_tried() -> None:
+    """A network that enforces one family alone is found out, and it is said which."""
+    both = {name: (address, f"fd00::{number}") for number, (name, (address,)) in enumerate(ADDRESSES.items(), 1)}
+    run = replace(RUN, listeners=both)
+    assert findings.listening(DEPLOYMENT, RUN.id, [listener(name, podIPs=[{"ip": one} for one in both[name]])
+                                                   for name in both]) == both  # fmt: skip
+    told = {}
+    for post in posts(DEPLOYMENT):
+        wanted = probes(DEPLOYMENT, post, run)
+        answers = [Answer.REACHED if ":" in probe.address else as_expected(probe) for probe in wanted]
+        told[post.name] = ProberReport(run=run.id, post=post.name, plan=plan_digest(wanted), answers="".join(answers))
+        assert len(told[post.name].model_dump_json()) < 4096, "more than a termination message holds"
+    found = findings.reading(DEPLOYMENT, run, told)
+    assert "training -> inference:8000: reached over IPv6, must be blocked" in found.leaks
+    assert all("over IPv6" in leak for leak in found.leaks)
+    assert not found.cut
+    (pair,) = [pair for pair in found.pairs if (pair.source, pair.target) == ("training", "checkpoints")]
+    assert pair.passed == "8443"
+    assert "8000" in pair.failed.split()
+    assert "8000" in pair.blocked.split()
+
+
+def test_nodes_are_told_once_with_every_address() -> None:
+    both = {"hostIP": "10.0.0.2", "hostIPs": [{"ip": "10.0.0.2"}, {"ip": "fd00::2"}]}
+    pods = [pod(names.LISTENER, "a", **both), pod(names.PROBER, "a", **both), pod(names.LISTENER, "b")]
+    pods.append(pod(names.LISTENER, "c", hostIP="10.0.0.1"))
+    assert findings.nodes(pods) == [("10.0.0.1",), ("10.0.0.2", "fd00::2")]
 
 
 def test_resolvers_of_the_machine_itself_are_nobodys_to_reach() -> None:

@@ -46,16 +46,17 @@ def credible(deployment: LLMDeployment, pods: Iterable[Object]) -> list[Object]:
     return [pod for pod in pods if pod["metadata"]["namespace"] in places]
 
 
-def listening(deployment: LLMDeployment, run: str, pods: list[Object]) -> dict[str, str] | None:
-    """Post -> address of the canary that listens; None until every one does, and when one was started again."""
+def listening(deployment: LLMDeployment, run: str, pods: list[Object]) -> dict[str, tuple[str, ...]] | None:
+    """Post -> addresses of the canary that listens; None until every one does, and when one was started again."""
     found = {}
     for post in posts(deployment):
         pod = _pod(pods, names.canary(run, names.LISTENER, post.name))
         status = (pod or {}).get("status") or {}
         restarted = any(one.get("restartCount") for one in status.get("containerStatuses", ()))
-        if not status.get("podIP") or restarted or not conditions.is_ready(pod or {}):
+        addresses = tuple(str(one["ip"]) for one in status.get("podIPs") or ())
+        if not addresses or restarted or not conditions.is_ready(pod or {}):
             return None
-        found[post.name] = str(status["podIP"])
+        found[post.name] = addresses
     return found
 
 
@@ -95,7 +96,7 @@ def reading(deployment: LLMDeployment, run: CanaryRun, told: Mapping[str, Prober
                     case False:
                         ports["failed"].append(port)
                         _blame(found, post, probe, answer, what)
-            joined = {what: " ".join(found_ports) for what, found_ports in ports.items()}
+            joined = {what: " ".join(dict.fromkeys(found_ports)) for what, found_ports in ports.items()}
             found.pairs.append(PairStatus(source=post.name, target=target, **joined))
     return found
 
@@ -108,14 +109,15 @@ def _judged(probe: Probe, answer: Answer) -> bool | None:
 
 
 def _blame(found: Reading, post: Post, probe: Probe, answer: Answer, what: str) -> None:
+    over = " over IPv6" if ":" in probe.address else ""
     if probe.kind == "tls":
         did = "answered without a certificate" if answer is Answer.ANSWERED else "asked for no certificate"
         found.leaks.append(f"{what}: {did}, must be refused")
     elif not probe.passes:
-        found.leaks.append(f"{what}: reached, must be blocked")
+        found.leaks.append(f"{what}: reached{over}, must be blocked")
     else:
         where = found.closed if post.name == probe.to == STRANGER else found.cut
-        where.append(f"{what}: {_WORDS[answer]}, must be reached")
+        where.append(f"{what}: {_WORDS[answer]}{over}, must be reached")
 
 
 def _port(probe: Probe) -> str:
@@ -137,6 +139,16 @@ def _report(pod: Object) -> ProberReport | None:
             except ValidationError:
                 return None
     return None
+
+
+def nodes(pods: Iterable[Object]) -> list[tuple[str, ...]]:
+    """Addresses of each node that canaries run on, in order."""
+    found = set()
+    for status in (pod.get("status") or {} for pod in pods):
+        if status.get("hostIP"):
+            # Kubelets before 1.29 tell of one alone.
+            found.add(tuple(str(one["ip"]) for one in status.get("hostIPs") or ({"ip": status["hostIP"]},)))
+    return sorted(found)
 
 
 def delays(pods: list[Object], run: str) -> Iterator[str]:

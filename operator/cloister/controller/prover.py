@@ -130,10 +130,10 @@ class Prover:
         return self._observed.get(("Job", names.namespace(deployment.name, place), names.canary(run, role, post)))
 
     async def _described(
-        self, deployment: LLMDeployment, run: str, addresses: dict[str, str], pods: list[Object]
+        self, deployment: LLMDeployment, run: str, addresses: dict[str, tuple[str, ...]], pods: list[Object]
     ) -> CanaryRun:
-        nodes = sorted({host for pod in pods if (host := (pod.get("status") or {}).get("hostIP"))})
-        beyond = self._surroundings.beyond(nodes, await api_servers(self._cluster))
+        ipv6 = any(":" in address for every in addresses.values() for address in every)
+        beyond = self._surroundings.beyond(findings.nodes(pods), await api_servers(self._cluster), ipv6=ipv6)
         return CanaryRun(
             run, addresses, dict(self._gates(deployment)), (*beyond, *list(self._siblings(deployment))[:_MAX_SIBLINGS])
         )

@@ -100,7 +100,7 @@ def _job(
         "image": settings.image,
         "command": ["python", "-m", "cloister.jobs.canary"],
         "args": arguments,
-        "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+        "env": [{"name": "POD_IPS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}}],
         "resources": resources("10m", "48Mi", "128Mi"),
         "securityContext": restricted(sidecar.CANARY_UID, sidecar.CANARY_UID),
         **extra,
