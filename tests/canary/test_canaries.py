@@ -69,6 +69,7 @@ class Ground:
             prober = Prober.model_validate_json(_arguments(job)[-1]).model_copy(
                 update={
                     "silence_seconds": 0.8,
+                    "settle_seconds": 0.5,
                     "patience_seconds": 2.0,
                     "termination_log": str(folder / f"{post.name}.json"),
                 }

@@ -201,6 +201,26 @@ def test_a_closed_ground_is_neither_proof_nor_refutation_but_does_not_hide_a_lea
     assert not ended.proved
 
 
+def test_what_could_not_be_tried_is_neither_proof_nor_refutation_but_does_not_hide_a_leak() -> None:
+    """A canary without a socket left has sent nothing, and nothing was blocked."""
+    unsent = {("training", "inference", 8000, "tcp"): Answer.FAILED}
+    found = read(unsent)
+    (pair,) = [pair for pair in found.pairs if (pair.source, pair.target) == ("training", "inference")]
+    assert "8000" not in f"{pair.blocked} {pair.failed}".split()
+    ended = proof.concluded(RUN.id, found, CAUSE, NOW)
+    assert isinstance(ended, AttemptStatus)
+    assert "training -> inference:8000" in ended.message
+    leaking = unsent | {("training", "inference", 8443, "tcp"): Answer.REACHED}
+    assert isinstance(proof.concluded(RUN.id, read(leaking), CAUSE, NOW), ProofStatus)
+
+
+def test_what_is_open_at_first_is_a_leak_and_told_from_one_that_stays() -> None:
+    found = read({("training", "API server", 443, "tcp"): Answer.BRIEFLY})
+    said = "training -> API server:443: reached in the pod's first seconds and blocked later, must be blocked"
+    assert found.leaks == [said]
+    assert proof.standing(_with(found), CAUSE, NOW, HOUR).reason == "NotEnforced"
+
+
 def test_where_everything_leaks_every_place_is_named() -> None:
     through: dict[tuple[str, str, int, str], Answer] = {
         (post.name, probe.to, probe.port, probe.kind): Answer.REACHED

@@ -36,6 +36,8 @@ class Reading:
     """What was not reached and must be."""
     closed: list[str] = field(default_factory=list)
     """Where the ground is not open, on which the rest is measured."""
+    untried: list[str] = field(default_factory=list)
+    """What must not be reached, and no packet was ever sent to."""
     pairs: list[PairStatus] = field(default_factory=list)
 
 
@@ -90,7 +92,7 @@ def reading(deployment: LLMDeployment, run: CanaryRun, told: Mapping[str, Prober
                 what = f"{post.name} -> {target}:{port}"
                 match _judged(probe, answer):
                     case None:
-                        continue
+                        found.untried += [what] if probe.kind != "tls" else []
                     case True:
                         ports["passed" if probe.passes else "blocked"].append(port)
                     case False:
@@ -105,7 +107,9 @@ def _judged(probe: Probe, answer: Answer) -> bool | None:
     """Whether an answer is as it must be; None where it tells nothing."""
     if probe.kind == "tls":
         return {Answer.DEMANDED: True, Answer.ANSWERED: False, Answer.UNASKED: False}.get(answer)
-    return answer is Answer.REACHED if probe.passes else not answer.through
+    if probe.passes:
+        return answer is Answer.REACHED
+    return None if answer is Answer.FAILED else not answer.through
 
 
 def _blame(found: Reading, post: Post, probe: Probe, answer: Answer, what: str) -> None:
@@ -114,7 +118,8 @@ def _blame(found: Reading, post: Post, probe: Probe, answer: Answer, what: str) 
         did = "answered without a certificate" if answer is Answer.ANSWERED else "asked for no certificate"
         found.leaks.append(f"{what}: {did}, must be refused")
     elif not probe.passes:
-        found.leaks.append(f"{what}: reached{over}, must be blocked")
+        when = " in the pod's first seconds and blocked later" if answer is Answer.BRIEFLY else ""
+        found.leaks.append(f"{what}: reached{over}{when}, must be blocked")
     else:
         where = found.closed if post.name == probe.to == STRANGER else found.cut
         where.append(f"{what}: {_WORDS[answer]}{over}, must be reached")

@@ -165,6 +165,12 @@ def concluded(run: str, found: Reading, cause: Cause, now: datetime) -> Ended:
             " of the cluster closes the namespace that ends in -canary: let canaries through there"
         )
         return given_up(run, message, cause, now)
+    if found.untried and not found.leaks:
+        message = (
+            f"a canary could not even try what must be blocked, for want of a socket or an address: {found.untried[0]}."
+            " That proves nothing; it is tried again"
+        )
+        return given_up(run, message, cause, now)
     failures = _spread([*found.leaks, *found.cut])
     return ProofStatus(
         run=run,
