@@ -112,6 +112,73 @@ def test_only_what_cloisters_own_guards_refuse_holds(status: int, message: str, 
     assert {check.outcome for check in found} == {outcome}
 
 
+@pytest.mark.parametrize(
+    ("status", "message", "outcome"),
+    [
+        (400, "Upgrade request required", Outcome.FAILED),
+        (200, "", Outcome.FAILED),
+        (400, "container not found", Outcome.UNTRIED),
+        (404, "not found", Outcome.UNTRIED),
+        (409, "conflict", Outcome.UNTRIED),
+        (429, "too many requests", Outcome.UNTRIED),
+        (500, "etcd is away", Outcome.UNTRIED),
+        (503, "apiserver not ready", Outcome.UNTRIED),
+    ],
+)
+def test_only_what_is_let_through_fails_and_an_api_server_in_trouble_tells_nothing(
+    status: int, message: str, outcome: Outcome
+) -> None:
+    found = list(refusals.checks(Answering(status, message), DEPLOYMENT))  # type: ignore[arg-type]
+    entering = {check.outcome for check in found if check.name.startswith("exec into")}
+    assert entering == {outcome}
+
+
+class Holding:
+    """A cluster that holds no policy of anybody's but those at these paths, or answers so there."""
+
+    def __init__(self, answers: dict[str, Response]) -> None:
+        self.answers = answers
+
+    def send(self, _: str, path: str) -> Response:
+        if path.endswith("/networkpolicies") and "networking.k8s.io/v1/" in path:
+            return Response(200, {"items": []}, "")
+        found = [answer for part, answer in self.answers.items() if part in path]
+        return found[0] if found else Response(404, {"message": "page not found"}, "")
+
+
+def listed(*named: str) -> Response:
+    return Response(200, {"items": [{"metadata": {"name": name}} for name in named]}, "")
+
+
+FORBIDDEN = Response(403, {"message": 'User "ada" cannot list resource "x"'}, "")
+IN_ZONE = f"no foreign policy in {DEPLOYMENT.name}-training"
+ABOVE = "no policy for the whole cluster"
+
+
+@pytest.mark.parametrize(
+    ("answers", "name", "outcome", "said"),
+    [
+        ({}, IN_ZONE, Outcome.HOLDS, "none"),
+        ({}, ABOVE, Outcome.HOLDS, "none"),
+        ({"/ciliumnetworkpolicies": listed()}, IN_ZONE, Outcome.HOLDS, "none"),
+        ({"/ciliumnetworkpolicies": listed("wide")}, IN_ZONE, Outcome.FAILED, "ciliumnetworkpolicies/wide"),
+        ({"/ciliumnetworkpolicies": FORBIDDEN}, IN_ZONE, Outcome.UNTRIED, 'can\'t be listed (403): User "ada"'),
+        ({"projectcalico": Response(503, {}, "")}, IN_ZONE, Outcome.UNTRIED, "(503)"),
+        ({"cilium": FORBIDDEN, "projectcalico": listed("wide")}, IN_ZONE, Outcome.FAILED, "networkpolicies/wide"),
+        ({"/adminnetworkpolicies": listed("ops")}, ABOVE, Outcome.UNTRIED, "adminnetworkpolicies/ops"),
+        ({"/baselineadmin": FORBIDDEN}, ABOVE, Outcome.UNTRIED, "baselineadminnetworkpolicies can't be listed"),
+        ({"/ciliumclusterwide": listed("ops")}, ABOVE, Outcome.UNTRIED, "only canaries can tell"),
+        ({"/globalnetworkpolicies": listed("ops")}, ABOVE, Outcome.UNTRIED, "globalnetworkpolicies/ops"),
+    ],
+)
+def test_what_else_there_is_of_policies_is_said_and_what_can_not_be_read_is_no_proof(
+    answers: dict[str, Response], name: str, outcome: Outcome, said: str
+) -> None:
+    found = {check.name: check for check in objects.policies(Holding(answers), DEPLOYMENT)}  # type: ignore[arg-type]
+    assert found[name].outcome is outcome
+    assert said in found[name].detail
+
+
 def test_who_has_not_the_right_is_told_which_it_takes() -> None:
     cluster = Answering(403, 'x is forbidden: User "ada" cannot VERB resource "x" in API group ""')
     found = {check.name: check.detail for check in refusals.checks(cluster, DEPLOYMENT)}  # type: ignore[arg-type]
