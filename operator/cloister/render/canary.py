@@ -10,7 +10,7 @@ from cloister.canaries import UDP_PORT, Post, posts, probes, ready_port, tcp_por
 from cloister.facts import CanaryRun, Facts, Settings
 from cloister.probing import Listener, Prober
 from cloister.render.meta import Object, child, retains_storage
-from cloister.render.pods import resources, restricted
+from cloister.render.pods import LINUX, resources, restricted
 from cloister.render.workloads import placement
 from cloister.spec import LLMDeployment, PodShape
 from cloister.zones import GROUND, PLACES, Component, Zone
@@ -141,4 +141,4 @@ def placement_of(deployment: LLMDeployment, post: Post) -> Object:
         Component.TRAINING: deployment.spec.training,
     }
     shape = shapes.get(post.component)
-    return placement(shape) if shape else {}
+    return placement(shape) if shape else {"nodeSelector": dict(LINUX)}
