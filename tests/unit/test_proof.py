@@ -13,7 +13,9 @@ from cloister import names
 from cloister.addresses import METADATA, METADATA_SERVICES
 from cloister.canaries import posts, probes, ready_port, tcp_ports
 from cloister.controller import findings, proof
+from cloister.controller.outcome import Outcome
 from cloister.controller.proof import Cause
+from cloister.controller.prover import Prover
 from cloister.controller.surroundings import Surroundings, _addresses, nameservers
 from cloister.facts import Beyond, CanaryRun
 from cloister.probing import Answer, Probe, ProberReport, plan_digest
@@ -119,6 +121,40 @@ def test_a_run_that_is_found_after_a_restart_answers_nobody() -> None:
     found = proof.begun(None, "a", Cause("policies", "one"), there=True)
     assert found.cause == CAUSE
     assert proof.unanswered(proved(NOW, found.cause), Cause("policies", "one"))
+
+
+async def test_the_operator_goes_on_with_a_run_whatever_is_asked_meanwhile() -> None:
+    """And what it has seen itself is not forgotten for what a status says."""
+
+    class Nothing:
+        def get(self, _: object) -> None:
+            return None
+
+        def of_kind(self, *_: str) -> Object:
+            return {}
+
+    nowhere: Any = Nothing()
+    prover = Prover(nowhere, nowhere, Surroundings((), (), None), HOUR)
+
+    async def look(request: str) -> tuple[CanaryRun | None, Outcome]:
+        outcome = Outcome()
+        raw = {"metadata": {"annotations": {names.VERIFY_REQUEST: request}}} | forged
+        return await prover.look(DEPLOYMENT, raw, outcome), outcome
+
+    forged: Object = {}
+    first, _ = await look("one")
+    second, _ = await look("two")
+    assert first
+    assert first == second
+    refuted = proved(
+        datetime.now(UTC), Cause(proof.policies_digest(DEPLOYMENT, [])), "a -> b:1: reached, must be blocked"
+    )
+    assert refuted.proof
+    prover._end(DEPLOYMENT, NOTHING, refuted.proof)
+    forged = written(proved(datetime.now(UTC) + timedelta(minutes=4), Cause(proof.policies_digest(DEPLOYMENT, []))))
+    third, outcome = await look("")
+    assert third is None
+    assert outcome.standing.reason == "NotEnforced"
 
 
 def test_another_flow_or_a_foreign_policy_is_another_question() -> None:
