@@ -13,7 +13,7 @@ from cloister.check.cluster import NODE_LEASES, NODES, POD_SECURITY, RUNTIME_CLA
 from cloister.check.grants import BINDINGS, CLUSTER_BINDINGS, CLUSTER_ROLES, ROLES, ZONES
 from cloister.check.guards import BINDINGS_PATH, POLICIES_PATH
 from cloister.check.installation import CRD, LEASES, OPERATORS
-from cloister.check.network import CILIUM_CONFIG, DAEMONSETS
+from cloister.check.network import API_SERVER, CILIUM_CONFIG, DAEMONSETS
 from cloister.check.storage import CLASSES
 from cloister.check.storage import DEPLOYMENTS as LLMDEPLOYMENTS
 from cloister.crd import crd
@@ -73,6 +73,12 @@ def healthy() -> dict[str, Any]:
             }
         ],
         CILIUM_CONFIG: [{"metadata": meta("cilium-config", "kube-system"), "data": {"enable-policy": "default"}}],
+        API_SERVER: [
+            {
+                "metadata": meta("kubernetes", "default"),
+                "spec": {"clusterIP": "10.96.0.1", "ipFamilies": ["IPv4"]},
+            }
+        ],
         CLASSES: [
             {
                 "metadata": meta("fast") | {"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},

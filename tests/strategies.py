@@ -382,7 +382,10 @@ def canary_runs() -> SearchStrategy[CanaryRun]:
     return st.builds(
         CanaryRun,
         id=st.text("0123456789abcdef", min_size=10, max_size=10),
-        listeners=st.dictionaries(listeners, address),
+        listeners=st.dictionaries(
+            listeners,
+            st.sampled_from([(), ("fd00::9",)]).flatmap(lambda more: st.tuples(address).map(lambda one: (*one, *more))),
+        ),
         gates=st.dictionaries(st.sampled_from(Component), address),
         beyond=st.lists(beyond, max_size=4).map(tuple),
     )

@@ -11,6 +11,13 @@ METADATA: tuple[Network, ...] = tuple(
         ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "168.63.129.16/32", "100.100.100.200/32"),
     )
 )
+METADATA_SERVICES = {
+    "metadata service": "169.254.169.254",
+    "metadata service of AWS by IPv6": "fd00:ec2::254",
+    "wire server of Azure": "168.63.129.16",
+    "metadata service of Alibaba Cloud": "100.100.100.200",
+}
+"""Where in these networks somebody answers, on port 80."""
 _CARRIERS = (
     IPv6Network("::ffff:0:0/96"),  # IPv4-mapped: RFC 4291, section 2.5.5.2
     IPv6Network("64:ff9b::/96"),  # NAT64: RFC 6052, section 2.1

@@ -83,13 +83,14 @@ def _among_posts(deployment: LLMDeployment, post: Post, run: CanaryRun) -> Itera
         if flow.source.component is not None and flow.target.component is not None
     }
     for other in posts(deployment):
-        address = run.listeners.get(other.name, "")
         # That the ground is open is what every other attempt from it, and at it, is measured against.
         open_ground = post.name == other.name == STRANGER
-        for port in tcp_ports(deployment):
-            passes = open_ground or (post.component, other.component, port) in allowed
-            yield Probe(to=other.name, address=address, port=port, passes=passes, canary=True)
-        yield Probe(to=other.name, address=address, port=UDP_PORT, kind="udp", passes=open_ground, canary=True)
+        # Each address that a pod has: a network may enforce one family and forget the other.
+        for address in run.listeners.get(other.name, ("",)):
+            for port in tcp_ports(deployment):
+                passes = open_ground or (post.component, other.component, port) in allowed
+                yield Probe(to=other.name, address=address, port=port, passes=passes, canary=True)
+            yield Probe(to=other.name, address=address, port=UDP_PORT, kind="udp", passes=open_ground, canary=True)
 
 
 def _beyond(deployment: LLMDeployment, post: Post, run: CanaryRun) -> Iterator[Probe]:

@@ -22,8 +22,8 @@ class CanaryRun:
     """A run of the canaries that is under way."""
 
     id: str
-    listeners: Mapping[str, str] = field(default_factory=dict)
-    """Post -> address of the canary that listens for it; empty until every one does."""
+    listeners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Post -> addresses of the canary that listens for it, one of each family; empty until every one does."""
     gates: Mapping[Component, str] = field(default_factory=dict)
     """ClusterIP of each gate that serves."""
     beyond: tuple[Beyond, ...] = ()

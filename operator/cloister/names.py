@@ -51,6 +51,8 @@ CANARY: Final = "canary"
 """Service account of the canaries, and name of the policy by which they reach out of their own namespace."""
 VERIFY_REQUEST: Final = f"{GROUP}/verify-requested"
 """Annotation of an LLMDeployment by which a run of the canaries is asked for; the answer names its value."""
+VERIFY_REQUEST_LENGTH: Final = 64
+"""How much of that value the answer names."""
 REVOCATIONS: Final = "revocations"
 INJECTION_RULES: Final = "injection-rules"
 """The ConfigMap, in the inference zone, with the list of those who are no longer admitted."""

@@ -51,6 +51,9 @@ class Prober(_Model):
     probes: tuple[Probe, ...]
     patience_seconds: float = 20.0
     """How long what must pass is tried."""
+    settle_seconds: float = 10.0
+    """How long is waited, where nothing must pass that tells when the network carries, until what must not is tried
+    again."""
     silence_seconds: float = 3.0
     """After how long without an answer an attempt counts as blocked: two repetitions of TCP's first packet."""
     termination_log: str = "/dev/termination-log"
@@ -63,10 +66,13 @@ class Answer(StrEnum):
     """The canary there has sent what only it sends."""
     ANSWERED = "a"
     """Something has accepted the connection, or answered."""
+    BRIEFLY = "b"
+    """Reached or answered at first, and blocked when it was tried again."""
     SILENT = "s"
     REFUSED = "x"
     """A reset, or a message of ICMP: nobody listens, or something on the way says no."""
     FAILED = "e"
+    """Never under way: no socket, or no address of its own. Of a gate: it speaks, and not as a gate does."""
     DEMANDED = "c"
     """The gate has ended the connection, and said that it wants a certificate."""
     UNASKED = "u"
@@ -75,7 +81,7 @@ class Answer(StrEnum):
     @property
     def through(self) -> bool:
         """Whether packets have come there and back."""
-        return self in (Answer.REACHED, Answer.ANSWERED)
+        return self in (Answer.REACHED, Answer.ANSWERED, Answer.BRIEFLY)
 
 
 class ProberReport(_Model):

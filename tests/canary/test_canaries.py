@@ -69,6 +69,7 @@ class Ground:
             prober = Prober.model_validate_json(_arguments(job)[-1]).model_copy(
                 update={
                     "silence_seconds": 0.8,
+                    "settle_seconds": 0.5,
                     "patience_seconds": 2.0,
                     "termination_log": str(folder / f"{post.name}.json"),
                 }
@@ -92,14 +93,14 @@ def ground() -> Iterator[Ground]:
             for key, job in _jobs(deployment, CanaryRun(RUN)).items()
         }
         outside = net.add()
-        listeners = {post: pod.address for (role, post), pod in pods.items() if role == names.LISTENER}
+        listeners = {post: (pod.address,) for (role, post), pod in pods.items() if role == names.LISTENER}
         beyond = (Beyond("cluster DNS", outside.address, 53, "dns"), Beyond("API server", outside.address, 443))
         run = CanaryRun(RUN, listeners, beyond=beyond)
         _await(stack, outside, [sys.executable, "-c", OUTSIDE])
         for (role, post), job in _jobs(deployment, run).items():
             if role == names.LISTENER:
                 pod = pods[role, post]
-                _await(stack, pod, ["env", f"POD_IP={pod.address}", *_program(_arguments(job))])
+                _await(stack, pod, ["env", f"POD_IPS={pod.address}", *_program(_arguments(job))])
         rendered = render(deployment, Facts(canary=run), Settings())
         policies = [obj for obj in rendered if obj["kind"] == "NetworkPolicy"]
         yield Ground(deployment, net, run, pods, policies)
@@ -259,7 +260,7 @@ def test_a_closed_ground_is_told_from_a_proof(ground: Ground, tmp_path: Path) ->
 def test_a_canary_that_nobody_can_reach_says_so_and_is_never_ready(ground: Ground) -> None:
     job = _jobs(ground.deployment, ground.run)[names.LISTENER, "training"]
     pod = ground.net.add()
-    elsewhere = ["env", "POD_IP=10.77.0.250", *_program(_arguments(job))]
+    elsewhere = ["env", "POD_IPS=10.77.0.250", *_program(_arguments(job))]
     done = subprocess.run(pod.enter(elsewhere), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "can't reach itself at 10.77.0.250: 8000/tcp" in done.stderr

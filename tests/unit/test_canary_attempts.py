@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from cloister.jobs.canary import listening, trying
 from cloister.jobs.canary.__main__ import main
 from cloister.jobs.canary.attempts import Attempt
-from cloister.probing import Answer, Probe, greeting
+from cloister.probing import Answer, Listener, Probe, Prober, greeting
 
 RUN = "0123456789"
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -162,6 +164,81 @@ def _serve_once(listening: socket.socket, context: ssl.SSLContext) -> None:
 async def test_a_gate_that_speaks_no_tls_proves_nothing() -> None:
     async with server(answering) as port:
         assert await attempt(port, "tls") in (Answer.FAILED, Answer.SILENT, Answer.REFUSED)
+
+
+async def test_a_canary_listens_in_each_family_by_tcp_and_by_udp() -> None:
+    """Also where the pod has one address only, and that of IPv6."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6) as found:
+            port = found.getsockname()[1]
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+    config = Listener(run=RUN, post="post", tcp=(port,), udp=(port,), ready=port + 1)
+    async with AsyncExitStack() as stack:
+        await listening._serve(stack, config, port)
+        await listening._echo(stack, config, port)
+        for address in ("127.0.0.1", "::1"):
+            assert await listening._deaf(config, address) == []
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOBUFS, errno.EADDRNOTAVAIL, errno.ENETDOWN])
+async def test_what_is_never_sent_is_not_refused(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def connecting(*_: object) -> None:
+        raise OSError(number, "")
+
+    monkeypatch.setattr("asyncio.open_connection", connecting)
+    assert await attempt(1) is Answer.FAILED
+
+
+R, A, S, X, E, B, C, U = (Answer(letter) for letter in "rasxebcu")
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second", "counts"),
+    [
+        ("tcp", S, S, S),
+        ("tcp", S, A, A),
+        ("tcp", R, R, R),
+        ("tcp", R, S, B),  # closed off too late
+        ("tcp", A, X, B),
+        ("udp", A, S, B),
+        ("tcp", R, E, R),  # nobody knows what it is now
+        ("tcp", S, E, E),
+        ("tcp", E, S, S),
+        ("tls", A, C, A),
+        ("tls", A, S, A),  # a gate that is gone by then
+        ("tls", U, C, U),
+        ("tls", C, A, A),
+    ],
+)
+def test_of_two_rounds_the_worse_counts(kind: str, first: Answer, second: Answer, counts: Answer) -> None:
+    probe = Probe.model_validate({"to": "post", "address": "10.0.0.1", "port": 1, "kind": kind})
+    assert trying._worse(probe, None, first) is first
+    assert trying._worse(probe, first, second) is counts
+
+
+@pytest.mark.parametrize("controlled", [True, False])
+async def test_where_nothing_must_pass_the_network_is_given_time(
+    controlled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pod that has no network yet is silent: where nothing tells when it has one, silence counts only later."""
+    waited: list[float] = []
+    tried: list[tuple[bool, list[float]]] = []
+
+    async def once(_: Prober, probe: Probe) -> Answer:
+        tried.append((probe.passes, list(waited)))
+        return Answer.REACHED if probe.passes else Answer.SILENT
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr(trying, "_once", once)
+    monkeypatch.setattr("asyncio.sleep", sleep)
+    probes = [Probe(to="a", address="10.0.0.1", port=1)]
+    probes += [Probe(to="b", address="10.0.0.2", port=1, passes=True)] if controlled else []
+    config = Prober(run=RUN, post="post", probes=tuple(probes))
+    assert await trying._tried(config) == [S, R][: len(probes)]
+    assert tried[-1] == (False, [] if controlled else [config.settle_seconds])
 
 
 @pytest.mark.parametrize("arguments", [[], ["listen"], ["probe", "{}"], ["listen", "{}"], ["sing", "{}"]])

@@ -14,7 +14,7 @@ from cloister.check.cluster import NODE_LEASES, NODES, POD_SECURITY, RUNTIME_CLA
 from cloister.check.grants import BINDINGS, CLUSTER_BINDINGS, CLUSTER_ROLES
 from cloister.check.guards import BINDINGS_PATH, POLICIES_PATH
 from cloister.check.installation import CRD, LEASES, OPERATORS
-from cloister.check.network import CILIUM_CONFIG, DAEMONSETS
+from cloister.check.network import API_SERVER, CILIUM_CONFIG, DAEMONSETS
 from cloister.check.storage import CLASSES
 from cloister.check.storage import DEPLOYMENTS as LLMDEPLOYMENTS
 from cloister.cli.check import lines
@@ -75,6 +75,7 @@ def daemonset(name: str, *containers: Any) -> Change:
     return put(DAEMONSETS, made)
 
 
+MODE = "NETWORK_POLICY_ENFORCING_MODE"
 AGENT = "amazon/aws-network-policy-agent:v1"
 
 FINDINGS: list[tuple[str, Change, State, str]] = [
@@ -107,6 +108,8 @@ FINDINGS: list[tuple[str, Change, State, str]] = [
     ("CK301", within(DAEMONSETS, "status", "desiredNumberScheduled", 2), State.WARNING, "1 of 2 nodes only"),
     ("CK301", within(DAEMONSETS, "status", {}), State.ERROR, "ready on none of 0 nodes"),
     ("CK301", within(DAEMONSETS, "status", "numberReady", 0), State.ERROR, "ready on none of 1 nodes"),
+    ("CK302", within(API_SERVER, "spec", "clusterIP", "fd00:96::1"), State.ERROR, "gates listen on IPv4 alone"),
+    ("CK302", absent(API_SERVER), State.UNKNOWN, "has no address"),
     ("CK401", put(CLASSES), State.WARNING, "no default storage class"),
     (
         "CK401",
@@ -177,8 +180,12 @@ FINDINGS: list[tuple[str, Change, State, str]] = [
     ("CK704", given([rule("", "secrets", "get", "cloister-ca-bot-g1")], CI, "cert-manager"), State.WARNING, "ci/"),
     ("CK705", given([rule(RBAC, "clusterroles", "bind")], DEV), State.WARNING, "escalate or bind"),
     ("CK705", given([rule(RBAC, "roles", "escalate")], DEV, HOME), State.WARNING, HOME),
-    ("CK706", given([rule("", "pods/exec", "create")], DEV), State.NOTE, "refused in zones by exec-guard"),
-    ("CK707", given([rule("", "serviceaccounts/token", "create")], DEV), State.NOTE, "exec-guard"),
+    ("CK706", given([rule("", "pods/exec", "create")], DEV, ZONE), State.NOTE, "refused in zones by exec-guard"),
+    ("CK706", given([rule("", "pods/exec", "create")], DEV, HOME), State.NOTE, f"enter pods in namespace {HOME}"),
+    ("CK706", given([rule("", "pods/exec", "create")], DEV), State.WARNING, "no guard refuses that in cert-manager"),
+    ("CK706", given([rule("", "pods/exec", "get")], DEV, "cert-manager"), State.WARNING, "reads every CA's key"),
+    ("CK707", given([rule("", "serviceaccounts/token", "create")], DEV, ZONE), State.NOTE, "exec-guard"),
+    ("CK707", given([rule("", "serviceaccounts/token", "create")], CI), State.WARNING, "no guard refuses that"),
     (
         "CK708",
         given([rule("admissionregistration.k8s.io", "validatingadmissionpolicies", "delete")], DEV),
@@ -186,6 +193,14 @@ FINDINGS: list[tuple[str, Change, State, str]] = [
         "change admission policies",
     ),
     ("CK709", given([rule("", "persistentvolumes", "create")], DEV), State.WARNING, "create PersistentVolumes"),
+    (
+        "CK710",
+        given([rule("", "pods", "create")], CI, "cert-manager"),
+        State.WARNING,
+        "may run pods in namespace cert-",
+    ),
+    ("CK710", given([rule("apps", "deployments", "patch")], DEV), State.WARNING, "may run pods in every namespace"),
+    ("CK710", given([rule("batch", "*", "*")], DEV), State.WARNING, "no guard refuses that in cert-manager"),
 ]
 
 
@@ -237,9 +252,35 @@ def test_flannel_beside_something_that_enforces() -> None:
     assert [result.state for result in answers("CK301", beside)] == [State.OK]
 
 
-def test_amazons_agent_that_is_turned_on() -> None:
-    change = daemonset("aws-node", {"image": AGENT, "args": ["--enable-network-policy=true"]})
-    assert [result.state for result in answers("CK301", change)] == [State.OK]
+@pytest.mark.parametrize(
+    ("env", "state", "said"),
+    [
+        ([{"name": MODE, "value": "strict"}], State.OK, "enforces NetworkPolicies, on 3 nodes"),
+        ([{"name": MODE, "value": "standard"}], State.WARNING, f"{MODE} of its container aws-node is standard"),
+        ([{"name": MODE, "valueFrom": {}}], State.WARNING, "is not set"),
+        ([], State.WARNING, "leaves pods open for their first seconds"),
+        (None, State.WARNING, "is not set"),
+    ],
+)
+def test_amazons_agent_is_to_hold_pods_back(env: Any, state: State, said: str) -> None:
+    agent = {"image": AGENT, "args": ["--enable-network-policy=true"]}
+    (found,) = answers("CK301", daemonset("aws-node", {"image": "amazon-k8s-cni", "env": env}, agent))
+    assert found.state is state
+    assert said in found.answer.message
+
+
+def test_who_runs_pods_in_zones_alone_is_the_guards_business() -> None:
+    change = given([rule("", "pods", "create")], DEV, ZONE)
+    assert [result.state for result in answers("CK710", change)] == [State.OK]
+
+
+def test_cert_manager_in_the_operators_namespace_is_guarded() -> None:
+    def moved(state: dict[str, Any]) -> None:
+        for one in state[DEPLOYMENTS]:
+            one["metadata"]["namespace"] = HOME
+
+    found = answers("CK706", moved, given([rule("", "pods/exec", "create")], DEV))
+    assert {result.state for result in found} == {State.NOTE, State.OK}
 
 
 def test_without_the_guard_entering_pods_is_a_finding() -> None:

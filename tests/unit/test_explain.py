@@ -1,6 +1,7 @@
 """`cloister explain`: golden answers, and that they are what the flows say."""
 
 import json
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,10 @@ from typer.testing import CliRunner
 
 from cloister import cli, names
 from cloister.cli.documents import read
-from cloister.explain import DECLARATIONS, End, Place, Verdict, explain, explained
-from cloister.explain.ends import parse_end
+from cloister.explain import DECLARATIONS, End, Place, UnknownEndError, Verdict, explain, explained
+from cloister.explain.ends import parse_end, parse_target
 from cloister.facts import Facts, Settings
-from cloister.flows import Peer, flows, outside
+from cloister.flows import Peer, components, flows, outside
 from cloister.render import render
 from cloister.spec import LLMDeployment
 from cloister.zones import FLOW_TABLE, Component, Zone
@@ -140,13 +141,51 @@ def test_what_is_explained_is_what_flows(made: LLMDeployment) -> None:
             assert found.allowed != bool(found.declare or found.remark)
             assert {flow.rule.id for flow in found.flows} <= {flow.rule.id for flow in here}
     for source in ours:
-        store = made.spec.storage.by_component().get(source.component) if source.component else None
-        reached = {Place.DNS, Place.INTERNET} if store and store.backend else set()
-        if source.component is Component.EXPORTER and made.spec.audit.export and made.spec.audit.export.sinks():
-            reached = {Place.INTERNET}
-        for place in set(Place) - {Place.KUBELET}:
-            assert explain(made, source, End(place=place)).allowed == (place in reached)
+        for place in set(Place) - {Place.KUBELET, Place.DNS}:
+            assert not explain(made, source, End(place=place)).allowed
             assert not explain(made, End(place=place), source).allowed
+
+
+ADDRESSES = tuple(map(ip_address, ("203.0.113.7", "198.51.100.20", "142.250.1.1", "20.38.98.1", "2001:db8:1::7")))
+
+
+@given(strategies.deployments())
+def test_what_is_explained_is_what_policies_let_out(made: LLMDeployment) -> None:
+    """Of what lies outside the zones: pods by their labels, and addresses, as they are rendered."""
+    policies = {
+        (one["metadata"]["namespace"], one["metadata"]["name"]): one["spec"]
+        for one in render(made, Facts(), Settings())
+        if one["kind"] == "NetworkPolicy"
+    }
+    for source in (parse_end(made, component) for component in components(made)):
+        assert source.component
+        spec = policies.get((source.namespace, names.flow_policy(source.component, "Egress")), {})
+        ends = [(end, port["port"]) for rule in spec.get("egress", ()) for end in rule["to"] for port in rule["ports"]]
+        blocks = [(ip_network(end["ipBlock"]["cidr"]), port) for end, port in ends if "ipBlock" in end]
+        inside = [(network.network_address, port) for network, port in blocks]
+        for address, port in (*inside, *((address, 443) for address in ADDRESSES), (ADDRESSES[0], 80)):
+            lets = any(port == opened and address in network for network, opened in blocks)
+            assert explain(made, source, End(address=address), port).allowed == lets
+            assert not explain(made, End(address=address), source, port).allowed
+        labelled = [end["podSelector"] for end, port in ends if port == 53 and "podSelector" in end]
+        assert explain(made, source, End(place=Place.DNS), 53).allowed == bool(labelled)
+        assert all(selector == {"matchLabels": {"k8s-app": "kube-dns"}} for selector in labelled)
+        assert not explain(made, source, End("kube-system", "metrics-server"), 53).allowed
+
+
+def test_an_address_is_an_end_with_and_without_a_port() -> None:
+    made = deployment()
+    for text, address, port in (
+        ("203.0.113.5", "203.0.113.5", None),
+        ("203.0.113.5:443", "203.0.113.5", 443),
+        ("2001:db8::1", "2001:db8::1", None),
+        ("[2001:db8::1]", "2001:db8::1", None),
+        ("[2001:db8::1]:443", "2001:db8::1", 443),
+    ):
+        assert parse_target(made, text) == (End(address=ip_address(address)), port)
+    for text in ("203.0.113.5:", "[2001:db8::1]:x", "[2001:db8::1]443", "[x]:443", "1.2.3:443"):
+        with pytest.raises(UnknownEndError):
+            parse_target(made, text)
 
 
 @given(strategies.deployments())

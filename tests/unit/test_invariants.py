@@ -370,6 +370,17 @@ def test_users_are_distinct_so_that_no_program_opens_another_ones_files(
 
 @MANY
 @everything
+def test_every_pod_asks_for_nodes_of_a_system_that_can_run_it(deployment: LLMDeployment, facts: Facts) -> None:
+    """Nodes of Windows are not all tainted, and a proof waits for every canary."""
+    for _, template in every_template(rendered(deployment, facts)):
+        chosen = template["spec"]["nodeSelector"]["kubernetes.io/os"]
+        component = template["metadata"]["labels"].get("app.kubernetes.io/component", "")
+        shape = getattr(deployment.spec, component, None)
+        assert chosen == (shape.node_selector if shape else {}).get("kubernetes.io/os", "linux")
+
+
+@MANY
+@everything
 def test_no_pod_can_get_a_token(deployment: LLMDeployment, facts: Facts) -> None:
     objects = rendered(deployment, facts)
     assert all(account["automountServiceAccountToken"] is False for account in of_kind(objects, "ServiceAccount"))

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
 from cloister import names
+from cloister.addresses import METADATA, METADATA_SERVICES
 from cloister.canaries import posts, probes, ready_port, tcp_ports
 from cloister.controller import findings, proof
+from cloister.controller.outcome import Outcome
 from cloister.controller.proof import Cause
-from cloister.controller.surroundings import Surroundings, nameservers
+from cloister.controller.prover import Prover
+from cloister.controller.surroundings import Surroundings, _addresses, nameservers
 from cloister.facts import Beyond, CanaryRun
 from cloister.probing import Answer, Probe, ProberReport, plan_digest
-from cloister.spec.status import AttemptStatus, IsolationStatus, ProofStatus
+from cloister.spec import parse
+from cloister.spec.status import AttemptStatus, IsolationStatus, PairStatus, ProofStatus
 from cloister.zones import Component
 from tests.edits import deployment as example
+from tests.edits import example as raw_example
 
 Object = dict[str, Any]
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 DEPLOYMENT = example({})
-ADDRESSES = {post.name: f"10.244.0.{number}" for number, post in enumerate(posts(DEPLOYMENT), 1)}
+ADDRESSES = {post.name: (f"10.244.0.{number}",) for number, post in enumerate(posts(DEPLOYMENT), 1)}
 RUN = CanaryRun(
     "0123456789", ADDRESSES, {Component.CHECKPOINTS: "10.96.0.9"}, (Beyond("API server", "10.96.0.1", 443),)
 )
@@ -40,6 +46,7 @@ def proved(at: datetime = NOW, cause: Cause = CAUSE, *failures: str) -> Isolatio
         request=cause.request,
         proved=not failures,
         failures=failures,
+        pairs=(PairStatus(source="a", target="b", blocked="1"),),
     )
     return IsolationStatus(proof=last, attempt=None)
 
@@ -88,15 +95,66 @@ def test_canaries_run_when_there_is_a_reason(before: IsolationStatus, cause: Cau
 
 
 def test_a_run_has_one_name_until_it_has_ended() -> None:
-    first = proof.run_id(DEPLOYMENT, NOTHING, CAUSE)
-    assert first == proof.run_id(DEPLOYMENT, NOTHING, CAUSE)
+    first = proof.run_id(DEPLOYMENT, NOTHING, "policies")
+    assert first == proof.run_id(DEPLOYMENT, NOTHING, "policies")
     others = {
-        proof.run_id(DEPLOYMENT, proved(), CAUSE),
-        proof.run_id(DEPLOYMENT, attempted(NOTHING), CAUSE),
-        proof.run_id(DEPLOYMENT, NOTHING, Cause("others")),
-        proof.run_id(DEPLOYMENT, NOTHING, Cause("policies", "nonce")),
+        proof.run_id(DEPLOYMENT, proved(), "policies"),
+        proof.run_id(DEPLOYMENT, attempted(NOTHING), "policies"),
+        proof.run_id(DEPLOYMENT, NOTHING, "others"),
     }
-    assert len(others | {first}) == 5
+    assert len(others | {first}) == 4
+
+
+def test_a_request_that_comes_during_a_run_is_answered_by_the_next() -> None:
+    """Also the first request is: a run that may have begun before it says nothing of what is there now."""
+    one, other = (Cause("policies", request) for request in ("one", "other"))
+    begun = proof.begun(None, "a", one, there=False)
+    assert begun.cause == one
+    assert proof.begun(begun, "a", other, there=True) == begun
+    ended = proved(NOW, begun.cause)
+    assert proof.unanswered(ended, other)
+    assert proof.due(ended, other, NOW, HOUR) == 0
+    assert proof.begun(begun, "b", other, there=False).cause == other
+
+
+def test_a_run_that_is_found_after_a_restart_answers_nobody() -> None:
+    found = proof.begun(None, "a", Cause("policies", "one"), there=True)
+    assert found.cause == CAUSE
+    assert proof.unanswered(proved(NOW, found.cause), Cause("policies", "one"))
+
+
+async def test_the_operator_goes_on_with_a_run_whatever_is_asked_meanwhile() -> None:
+    """And what it has seen itself is not forgotten for what a status says."""
+
+    class Nothing:
+        def get(self, _: object) -> None:
+            return None
+
+        def of_kind(self, *_: str) -> Object:
+            return {}
+
+    nowhere: Any = Nothing()
+    prover = Prover(nowhere, nowhere, Surroundings((), (), None), HOUR)
+
+    async def look(request: str) -> tuple[CanaryRun | None, Outcome]:
+        outcome = Outcome()
+        raw = {"metadata": {"annotations": {names.VERIFY_REQUEST: request}}} | forged
+        return await prover.look(DEPLOYMENT, raw, outcome), outcome
+
+    forged: Object = {}
+    first, _ = await look("one")
+    second, _ = await look("two")
+    assert first
+    assert first == second
+    refuted = proved(
+        datetime.now(UTC), Cause(proof.policies_digest(DEPLOYMENT, [])), "a -> b:1: reached, must be blocked"
+    )
+    assert refuted.proof
+    prover._end(DEPLOYMENT, NOTHING, refuted.proof)
+    forged = written(proved(datetime.now(UTC) + timedelta(minutes=4), Cause(proof.policies_digest(DEPLOYMENT, []))))
+    third, outcome = await look("")
+    assert third is None
+    assert outcome.standing.reason == "NotEnforced"
 
 
 def test_another_flow_or_a_foreign_policy_is_another_question() -> None:
@@ -108,6 +166,22 @@ def test_another_flow_or_a_foreign_policy_is_another_question() -> None:
         proof.policies_digest(DEPLOYMENT, [foreign]),
     }
     assert len(digests) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "another"),
+    [
+        ({"spec.training.nodeSelector": {"pool": "b"}}, True),
+        ({"spec.training.tolerations": [{"key": "gpu", "operator": "Exists"}]}, True),
+        ({"spec.inference.runtimeClassName": "kata"}, True),
+        ({"spec.inference.port": 7000}, True),
+        ({"spec.training.imagePullSecrets": [{"name": "registry"}]}, False),
+        ({"spec.inference.replicas": 3}, False),
+    ],
+)
+def test_other_nodes_and_other_ports_are_another_question(changes: Object, another: bool) -> None:
+    """What was proved on some nodes says nothing of others, nor of a port that nobody has tried."""
+    assert (proof.policies_digest(example(changes), []) != proof.policies_digest(DEPLOYMENT, [])) == another
 
 
 # --- what is found ---
@@ -163,6 +237,26 @@ def test_a_closed_ground_is_neither_proof_nor_refutation_but_does_not_hide_a_lea
     assert not ended.proved
 
 
+def test_what_could_not_be_tried_is_neither_proof_nor_refutation_but_does_not_hide_a_leak() -> None:
+    """A canary without a socket left has sent nothing, and nothing was blocked."""
+    unsent = {("training", "inference", 8000, "tcp"): Answer.FAILED}
+    found = read(unsent)
+    (pair,) = [pair for pair in found.pairs if (pair.source, pair.target) == ("training", "inference")]
+    assert "8000" not in f"{pair.blocked} {pair.failed}".split()
+    ended = proof.concluded(RUN.id, found, CAUSE, NOW)
+    assert isinstance(ended, AttemptStatus)
+    assert "training -> inference:8000" in ended.message
+    leaking = unsent | {("training", "inference", 8443, "tcp"): Answer.REACHED}
+    assert isinstance(proof.concluded(RUN.id, read(leaking), CAUSE, NOW), ProofStatus)
+
+
+def test_what_is_open_at_first_is_a_leak_and_told_from_one_that_stays() -> None:
+    found = read({("training", "API server", 443, "tcp"): Answer.BRIEFLY})
+    said = "training -> API server:443: reached in the pod's first seconds and blocked later, must be blocked"
+    assert found.leaks == [said]
+    assert proof.standing(_with(found), CAUSE, NOW, HOUR).reason == "NotEnforced"
+
+
 def test_where_everything_leaks_every_place_is_named() -> None:
     through: dict[tuple[str, str, int, str], Answer] = {
         (post.name, probe.to, probe.port, probe.kind): Answer.REACHED
@@ -184,7 +278,7 @@ def pod(role: str, post: str, **status: Any) -> Object:
 
 def listener(post: str, **changes: Any) -> Object:
     status = {
-        "podIP": ADDRESSES[post],
+        "podIPs": [{"ip": address} for address in ADDRESSES[post]],
         "conditions": [{"type": "Ready", "status": "True"}],
         "containerStatuses": [{"name": "canary", "restartCount": 0}],
     }
@@ -195,7 +289,7 @@ def test_listeners_count_when_all_are_ready_and_none_was_restarted() -> None:
     pods = [listener(name) for name in ADDRESSES]
     assert findings.listening(DEPLOYMENT, RUN.id, pods) == ADDRESSES
     for spoilt in (
-        listener("training", podIP=""),
+        listener("training", podIPs=[]),
         listener("training", conditions=[]),
         listener("training", containerStatuses=[{"name": "canary", "restartCount": 1}]),
     ):
@@ -238,7 +332,7 @@ def test_a_report_counts_only_for_exactly_what_was_asked() -> None:
         teller(first.name, ""),
     ):
         assert findings.reports(DEPLOYMENT, RUN, [*rest, bad]) is None
-    elsewhere = replace(RUN, listeners=ADDRESSES | {"training": "10.244.9.9"})
+    elsewhere = replace(RUN, listeners=ADDRESSES | {"training": ("10.244.9.9",)})
     assert findings.reports(DEPLOYMENT, elsewhere, [*rest, teller(first.name, report(first))]) is None
 
 
@@ -294,12 +388,39 @@ def test_only_a_fresh_proof_of_these_very_policies_is_true(
     assert found.proved == (status == "True")
 
 
+def written(known: IsolationStatus) -> Object:
+    """A resource whose status tells this."""
+    return {"status": {"isolation": proof.as_status(known)}}
+
+
 def test_status_is_read_as_it_was_written_and_nonsense_is_nothing() -> None:
     known = attempted(proved(NOW, CAUSE, "a -> b:1: reached, must be blocked"))
-    assert proof.known({"status": {"isolation": proof.as_status(known)}}) == known
-    assert proof.known({"status": {"isolation": {"proof": {"proved": "yes"}}}}) == NOTHING
-    assert proof.known({}) == NOTHING
-    assert proof.newer(known, NOTHING) == proof.newer(NOTHING, known) == known
+    assert proof.known(None, written(known), NOW) == known
+    assert proof.known(None, {"status": {"isolation": {"proof": {"proved": "yes"}}}}, NOW) == NOTHING
+    assert proof.known(None, {}, NOW) == NOTHING
+
+
+def test_what_others_write_into_status_stands_against_nothing_that_was_seen() -> None:
+    refuted = proved(NOW, CAUSE, "a -> b:1: reached, must be blocked")
+    forged = written(proved(NOW + timedelta(minutes=4)))
+    assert proof.known(refuted, forged, NOW) == refuted
+    assert proof.standing(proof.known(refuted, forged, NOW), CAUSE, NOW, HOUR).reason == "NotEnforced"
+    assert proof.known(attempted(NOTHING), forged, NOW).proof is None
+
+
+def test_a_proof_that_has_tried_nothing_is_none() -> None:
+    last = proved().proof
+    assert last
+    empty = IsolationStatus(proof=last.model_copy(update={"pairs": ()}), attempt=None)
+    assert proof.known(None, written(empty), NOW) == NOTHING
+    assert proof.due(proof.known(None, written(empty), NOW), CAUSE, NOW, HOUR) == 0
+    assert proof.known(None, written(attempted(empty)), NOW) == attempted(NOTHING)
+
+
+def test_no_proof_is_taken_over_from_another_deployment_of_the_same_name() -> None:
+    raw = raw_example()
+    raw["metadata"]["uid"] = "00000000-0000-0000-0000-00000000ffff"
+    assert proof.policies_digest(parse(raw), []) != proof.policies_digest(DEPLOYMENT, [])
 
 
 # --- what lies around ---
@@ -307,22 +428,78 @@ def test_status_is_read_as_it_was_written_and_nonsense_is_nothing() -> None:
 
 def test_what_lies_beyond_is_what_the_operator_itself_sees() -> None:
     environment = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
-    seen = Surroundings.found("1.1.1.1:443", environment)
+    seen = Surroundings.found("1.1.1.1:443,[2606:4700:4700::1111]:443", environment)
     assert seen.api_server == ("10.96.0.1", 443)
-    beyond = replace(seen, resolvers=("10.96.0.10",)).beyond(
-        ["192.168.0.2"], [("10.96.0.1", 443), ("192.168.0.1", 6443)]
-    )
-    assert [(one.name, one.address, one.port, one.kind) for one in beyond] == [
+
+    def beyond(nodes: list[tuple[str, ...]], *, ipv6: bool) -> list[tuple[str, str, int, str]]:
+        found = replace(seen, resolvers=("10.96.0.10",)).beyond(
+            nodes, [("10.96.0.1", 443), ("192.168.0.1", 6443)], ipv6=ipv6
+        )
+        return [(one.name, one.address, one.port, one.kind) for one in found]
+
+    alone = beyond([("192.168.0.2",)], ipv6=False)
+    assert alone == [
         ("cluster DNS", "10.96.0.10", 53, "dns"),
         ("cluster DNS", "10.96.0.10", 53, "tcp"),
         ("API server", "10.96.0.1", 443, "tcp"),
         ("API server", "192.168.0.1", 6443, "tcp"),
         ("metadata service", "169.254.169.254", 80, "tcp"),
+        ("wire server of Azure", "168.63.129.16", 80, "tcp"),
+        ("metadata service of Alibaba Cloud", "100.100.100.200", 80, "tcp"),
         ("kubelet of node 192.168.0.2", "192.168.0.2", 10250, "tcp"),
         ("internet", "1.1.1.1", 443, "tcp"),
     ]
-    assert Surroundings.found("", {}).internet is None
-    assert Surroundings.found("[2001:db8::1]:443", {}).internet == ("2001:db8::1", 443)
+    assert set(beyond([("192.168.0.2", "2001:db8::2")], ipv6=True)) - set(alone) == {
+        ("metadata service of AWS by IPv6", "fd00:ec2::254", 80, "tcp"),
+        ("kubelet of node 2001:db8::2", "2001:db8::2", 10250, "tcp"),
+        ("internet", "2606:4700:4700::1111", 443, "tcp"),
+    }
+    assert Surroundings.found("", {}).internet == ()
+
+
+def test_every_metadata_service_that_is_tried_is_one_that_the_operator_itself_does_not_call() -> None:
+    tried = set(map(ip_address, METADATA_SERVICES.values()))
+    assert all(any(address in network for network in METADATA) for address in tried)
+    alone = {network.network_address for network in METADATA if network.num_addresses == 1}
+    assert alone <= tried
+
+
+def test_a_clusters_own_address_is_tried_in_each_family() -> None:
+    """Of the API server's Service: a policy may close one and forget the other."""
+    service = {
+        "kind": "Service",
+        "spec": {"clusterIP": "10.96.0.1", "clusterIPs": ["10.96.0.1", "fd00:96::1"], "ports": [{"port": 443}]},
+    }
+    assert list(_addresses(service)) == [("10.96.0.1", 443), ("fd00:96::1", 443)]
+
+
+def test_every_address_of_a_canary_is_tried() -> None:
+    """A network that enforces one family alone is found out, and it is said which."""
+    both = {name: (address, f"fd00::{number}") for number, (name, (address,)) in enumerate(ADDRESSES.items(), 1)}
+    run = replace(RUN, listeners=both)
+    assert findings.listening(DEPLOYMENT, RUN.id, [listener(name, podIPs=[{"ip": one} for one in both[name]])
+                                                   for name in both]) == both  # fmt: skip
+    told = {}
+    for post in posts(DEPLOYMENT):
+        wanted = probes(DEPLOYMENT, post, run)
+        answers = [Answer.REACHED if ":" in probe.address else as_expected(probe) for probe in wanted]
+        told[post.name] = ProberReport(run=run.id, post=post.name, plan=plan_digest(wanted), answers="".join(answers))
+        assert len(told[post.name].model_dump_json()) < 4096, "more than a termination message holds"
+    found = findings.reading(DEPLOYMENT, run, told)
+    assert "training -> inference:8000: reached over IPv6, must be blocked" in found.leaks
+    assert all("over IPv6" in leak for leak in found.leaks)
+    assert not found.cut
+    (pair,) = [pair for pair in found.pairs if (pair.source, pair.target) == ("training", "checkpoints")]
+    assert pair.passed == "8443"
+    assert "8000" in pair.failed.split()
+    assert "8000" in pair.blocked.split()
+
+
+def test_nodes_are_told_once_with_every_address() -> None:
+    both = {"hostIP": "10.0.0.2", "hostIPs": [{"ip": "10.0.0.2"}, {"ip": "fd00::2"}]}
+    pods = [pod(names.LISTENER, "a", **both), pod(names.PROBER, "a", **both), pod(names.LISTENER, "b")]
+    pods.append(pod(names.LISTENER, "c", hostIP="10.0.0.1"))
+    assert findings.nodes(pods) == [("10.0.0.1",), ("10.0.0.2", "fd00::2")]
 
 
 def test_resolvers_of_the_machine_itself_are_nobodys_to_reach() -> None:

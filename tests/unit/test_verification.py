@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from itertools import count
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from junitparser import JUnitXml
 
+from cloister import names
+from cloister.cli import verification
 from cloister.cli.api import Response
+from cloister.cli.documents import Document
+from cloister.cli.errors import UserError
 from cloister.cli.verification import flows, objects, refusals, report
 from cloister.cli.verification.check import Check, Outcome
 from tests.edits import deployment as example
@@ -106,6 +112,73 @@ def test_only_what_cloisters_own_guards_refuse_holds(status: int, message: str, 
     assert {check.outcome for check in found} == {outcome}
 
 
+@pytest.mark.parametrize(
+    ("status", "message", "outcome"),
+    [
+        (400, "Upgrade request required", Outcome.FAILED),
+        (200, "", Outcome.FAILED),
+        (400, "container not found", Outcome.UNTRIED),
+        (404, "not found", Outcome.UNTRIED),
+        (409, "conflict", Outcome.UNTRIED),
+        (429, "too many requests", Outcome.UNTRIED),
+        (500, "etcd is away", Outcome.UNTRIED),
+        (503, "apiserver not ready", Outcome.UNTRIED),
+    ],
+)
+def test_only_what_is_let_through_fails_and_an_api_server_in_trouble_tells_nothing(
+    status: int, message: str, outcome: Outcome
+) -> None:
+    found = list(refusals.checks(Answering(status, message), DEPLOYMENT))  # type: ignore[arg-type]
+    entering = {check.outcome for check in found if check.name.startswith("exec into")}
+    assert entering == {outcome}
+
+
+class Holding:
+    """A cluster that holds no policy of anybody's but those at these paths, or answers so there."""
+
+    def __init__(self, answers: dict[str, Response]) -> None:
+        self.answers = answers
+
+    def send(self, _: str, path: str) -> Response:
+        if path.endswith("/networkpolicies") and "networking.k8s.io/v1/" in path:
+            return Response(200, {"items": []}, "")
+        found = [answer for part, answer in self.answers.items() if part in path]
+        return found[0] if found else Response(404, {"message": "page not found"}, "")
+
+
+def listed(*named: str) -> Response:
+    return Response(200, {"items": [{"metadata": {"name": name}} for name in named]}, "")
+
+
+FORBIDDEN = Response(403, {"message": 'User "ada" cannot list resource "x"'}, "")
+IN_ZONE = f"no foreign policy in {DEPLOYMENT.name}-training"
+ABOVE = "no policy for the whole cluster"
+
+
+@pytest.mark.parametrize(
+    ("answers", "name", "outcome", "said"),
+    [
+        ({}, IN_ZONE, Outcome.HOLDS, "none"),
+        ({}, ABOVE, Outcome.HOLDS, "none"),
+        ({"/ciliumnetworkpolicies": listed()}, IN_ZONE, Outcome.HOLDS, "none"),
+        ({"/ciliumnetworkpolicies": listed("wide")}, IN_ZONE, Outcome.FAILED, "ciliumnetworkpolicies/wide"),
+        ({"/ciliumnetworkpolicies": FORBIDDEN}, IN_ZONE, Outcome.UNTRIED, 'can\'t be listed (403): User "ada"'),
+        ({"projectcalico": Response(503, {}, "")}, IN_ZONE, Outcome.UNTRIED, "(503)"),
+        ({"cilium": FORBIDDEN, "projectcalico": listed("wide")}, IN_ZONE, Outcome.FAILED, "networkpolicies/wide"),
+        ({"/adminnetworkpolicies": listed("ops")}, ABOVE, Outcome.UNTRIED, "adminnetworkpolicies/ops"),
+        ({"/baselineadmin": FORBIDDEN}, ABOVE, Outcome.UNTRIED, "baselineadminnetworkpolicies can't be listed"),
+        ({"/ciliumclusterwide": listed("ops")}, ABOVE, Outcome.UNTRIED, "only canaries can tell"),
+        ({"/globalnetworkpolicies": listed("ops")}, ABOVE, Outcome.UNTRIED, "globalnetworkpolicies/ops"),
+    ],
+)
+def test_what_else_there_is_of_policies_is_said_and_what_can_not_be_read_is_no_proof(
+    answers: dict[str, Response], name: str, outcome: Outcome, said: str
+) -> None:
+    found = {check.name: check for check in objects.policies(Holding(answers), DEPLOYMENT)}  # type: ignore[arg-type]
+    assert found[name].outcome is outcome
+    assert said in found[name].detail
+
+
 def test_who_has_not_the_right_is_told_which_it_takes() -> None:
     cluster = Answering(403, 'x is forbidden: User "ada" cannot VERB resource "x" in API group ""')
     found = {check.name: check.detail for check in refusals.checks(cluster, DEPLOYMENT)}  # type: ignore[arg-type]
@@ -117,6 +190,51 @@ def test_who_has_not_the_right_is_told_which_it_takes() -> None:
         f"the label of {DEPLOYMENT.name}-storage taken away": "patch namespaces",
     }.items():
         assert found[name].endswith(f"needs somebody who may {right}")
+
+
+class Resource:
+    """A deployment that is read time after time: as the next of these, or not at all."""
+
+    def __init__(self, *reads: Object | UserError) -> None:
+        self._reads = list(reads)
+
+    def get(self, _: str) -> Document:
+        found = self._reads.pop(0) if len(self._reads) > 1 else self._reads[0]
+        if isinstance(found, UserError):
+            raise found
+        return Document("cluster", found)
+
+
+def asked(request: str, **isolation: str) -> Object:
+    """A deployment of which this was asked last, and whose status answers these requests."""
+    raw = raw_example()
+    raw["metadata"]["annotations"] = {names.VERIFY_REQUEST: request}
+    return raw | {"status": {"isolation": {part: {"request": answered} for part, answered in isolation.items()}}}
+
+
+@pytest.mark.parametrize(
+    ("reads", "answer", "why"),
+    [
+        ([asked("mine"), asked("mine", proof="mine")], verification.Answer.PROOF, ""),
+        ([asked("mine", proof="before"), asked("mine", attempt="mine")], verification.Answer.ATTEMPT, ""),
+        ([asked("theirs"), asked("theirs", proof="theirs")], verification.Answer.PROOF, ""),
+        ([asked("theirs"), asked("x" * 99), asked("x" * 99, proof="theirs")], verification.Answer.PROOF, ""),
+        ([asked("x" * 99), asked("x" * 99, proof="x" * 64)], verification.Answer.PROOF, ""),
+        ([UserError("away"), asked("mine", proof="mine")], verification.Answer.PROOF, ""),
+        ([asked("mine", proof="before", attempt="")], verification.Answer.NONE, "does it run?"),
+        ([asked("", proof="")], verification.Answer.NONE, "does it run?"),
+        ([UserError("away")], verification.Answer.NONE, "can't be read: away"),
+    ],
+)
+def test_who_asks_waits_for_their_own_answer_or_for_a_later_ones(
+    reads: list[Object | UserError], answer: verification.Answer, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = count()
+    clock = SimpleNamespace(monotonic=lambda: float(next(seconds)), sleep=lambda _: None)
+    monkeypatch.setattr(verification, "time", clock)
+    found = verification._answered(Resource(*reads), raw_example(), "mine", 5)  # type: ignore[arg-type]
+    assert found[1] is answer
+    assert found[2].endswith(why)
 
 
 def certificate(**changes: Any) -> Object:

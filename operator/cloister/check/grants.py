@@ -123,15 +123,24 @@ def _of_kubernetes(subject: Object) -> bool:
 
 def _concerned(view: View) -> frozenset[str]:
     """Namespaces in which a right matters: zones, and where identities are issued and the operator runs."""
+    return guarded(view) | issuing(view)
+
+
+def guarded(view: View) -> frozenset[str]:
+    """Namespaces in which the chart's guards refuse what RBAC lets through: zones, and where the operator runs."""
     found = {str(zone["metadata"]["name"]) for zone in view.all(ZONES)}
-    found |= {str(one["metadata"]["namespace"]) for one in operators(view)}
-    return frozenset(found | (certmanager.namespaces(view) or {"cert-manager"}))
+    return frozenset(found | {str(one["metadata"]["namespace"]) for one in operators(view)})
+
+
+def issuing(view: View) -> frozenset[str]:
+    """Namespaces in which cert-manager runs: whoever is inside its pods reads every CA's key."""
+    return frozenset(certmanager.namespaces(view) or {"cert-manager"})
 
 
 def _ours(view: View) -> dict[str, str]:
     """Subject -> what it belongs to, for those whose rights are part of the design."""
     accounts = {f"ServiceAccount {namespace}/{name}": "cert-manager"
-                for namespace in certmanager.namespaces(view) or {"cert-manager"}
+                for namespace in issuing(view)
                 for name in ("cert-manager", "cert-manager-webhook", "cert-manager-cainjector")}  # fmt: skip
     for one in operators(view):
         account = one["spec"]["template"]["spec"].get("serviceAccountName", "default")

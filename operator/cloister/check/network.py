@@ -1,4 +1,5 @@
-"""CK3nn: who enforces NetworkPolicies. What is installed is seen here; that it does its work, the canary proves."""
+"""CK3nn: who enforces NetworkPolicies, and for which addresses. What is installed is seen here; that it does its work,
+the canary proves."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,7 +8,9 @@ from cloister.check.answer import MAY_NOT_READ, Answer, Check, State, error, ok,
 from cloister.check.view import Object, View, qualified
 
 DAEMONSETS = "apis/apps/v1/daemonsets"
+API_SERVER = "api/v1/namespaces/default/services/kubernetes"
 CILIUM_CONFIG = "api/v1/namespaces/kube-system/configmaps/cilium-config"
+_AWS_MODE = "NETWORK_POLICY_ENFORCING_MODE"
 _PROOF = "whether it enforces is proven by Cloister's canary: see the condition IsolationProven"
 
 
@@ -20,6 +23,8 @@ class _Plugin:
     enforces: bool
     exception: Callable[[Object, View], str | None] = lambda _, __: None
     """Why this one does not enforce although the plugin can."""
+    opens: Callable[[Object], str | None] = lambda _: None
+    """Why this one lets new pods through at first although the plugin can hold them back."""
     settings: str = ""
     """Where it reads whether it is to enforce, if not in its DaemonSet."""
 
@@ -30,6 +35,14 @@ def _without_agent(daemonset: Object, _: View) -> str | None:
         return "it has no network policy agent"
     on = any("enable-network-policy=true" in argument for one in agent for argument in one.get("args") or ())
     return None if on else "its network policy agent runs without --enable-network-policy=true"
+
+
+def _not_strict(daemonset: Object) -> str | None:
+    found = [one for container in _containers(daemonset) for one in container.get("env") or ()]
+    mode = next((one.get("value") for one in found if one["name"] == _AWS_MODE), None)
+    if mode == "strict":
+        return None
+    return f"{_AWS_MODE} of its container aws-node is {mode or 'not set'}, and not strict"
 
 
 def _never(_: Object, view: View) -> str | None:
@@ -43,7 +56,7 @@ def _without_firewall(daemonset: Object, _: View) -> str | None:
 
 
 _PLUGINS = (
-    _Plugin("Cilium", "cilium", True, _never, CILIUM_CONFIG),
+    _Plugin("Cilium", "cilium", True, _never, settings=CILIUM_CONFIG),
     _Plugin("Cilium (GKE Dataplane V2)", "anetd", True),
     _Plugin("Calico", "calico-node", True),
     _Plugin("Canal", "canal", True),
@@ -52,7 +65,7 @@ _PLUGINS = (
     _Plugin("kube-router", "kube-router", True, _without_firewall),
     _Plugin("kube-network-policies", "kube-network-policies", True),
     _Plugin("Azure Network Policy Manager", "azure-npm", True),
-    _Plugin("Amazon VPC CNI", "aws-node", True, _without_agent),
+    _Plugin("Amazon VPC CNI", "aws-node", True, _without_agent, _not_strict),
     _Plugin("Flannel", "kube-flannel-ds", False),
     _Plugin("Flannel", "kube-flannel", False),
 )
@@ -89,7 +102,23 @@ def _judged(plugin: _Plugin, daemonset: Object, view: View) -> Answer:
         return error(subject, f"enforces nothing: it is ready on none of {wanted} nodes")
     if ready < wanted:
         return warning(subject, f"enforces NetworkPolicies, and is ready on {ready} of {wanted} nodes only")
+    if why := plugin.opens(daemonset):
+        hint = "set it (from version 1.17.1 on): canaries try at once, and nothing starts while they get through"
+        return warning(subject, f"enforces NetworkPolicies, and leaves pods open for their first seconds: {why}", hint)
     return ok(subject, f"enforces NetworkPolicies, on {ready} nodes")
+
+
+def _family(view: View) -> Iterator[Answer]:
+    spec = (view.one(API_SERVER) or {}).get("spec") or {}
+    address = str(spec.get("clusterIP", ""))
+    if not address:
+        yield unknown("", "the Service default/kubernetes has no address")
+    elif ":" in address:
+        message = f"the cluster's first family is IPv6 (default/kubernetes is {address}); gates listen on IPv4 alone"
+        yield error("", message)
+    else:
+        also = ", and IPv6 besides, where canaries try it too" if len(spec.get("ipFamilies") or ()) > 1 else ""
+        yield ok("", f"IPv4{also}")
 
 
 def _containers(daemonset: Object) -> list[Object]:
@@ -104,5 +133,12 @@ NETWORK = (
         _enforcement,
         asks=(DAEMONSETS,),
         sometimes=(CILIUM_CONFIG,),
+    ),
+    Check(
+        "CK302",
+        "IPv4",
+        "use a cluster of IPv4, or of both families with IPv4 first",
+        _family,
+        asks=(API_SERVER,),
     ),
 )

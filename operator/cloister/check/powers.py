@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator
 
 from cloister.check.answer import Answer, Check, note, ok, warning
 from cloister.check.certmanager import DEPLOYMENTS, WEBHOOKS
-from cloister.check.grants import PATHS, ZONES, Grant, Rights, grants
+from cloister.check.grants import PATHS, ZONES, Grant, Rights, grants, guarded, issuing
 from cloister.check.guards import BINDINGS_PATH, EXEC, POLICIES_PATH, is_bound
 from cloister.check.installation import OPERATORS
 from cloister.check.view import View
 
 _RBAC_GROUP = "rbac.authorization.k8s.io"
 _GUARDED = "refused in zones by exec-guard, except for the break-glass group"
+_UNGUARDED = "give it by Role in the namespaces that need it: whoever is inside cert-manager's pods has every CA's key"
 
 
 def _administrators(view: View) -> Iterator[Answer]:
@@ -23,9 +24,10 @@ def _administrators(view: View) -> Iterator[Answer]:
 
 
 def _holders(
-    what: str, *rights: Rights, guarded: str = "", in_namespaces: bool = True
+    what: str, *rights: Rights, policy: str = "", in_namespaces: bool = True, in_zones: bool = True
 ) -> Callable[[View], Iterator[Answer]]:
-    """A check that lists who may do something; `guarded` by a policy of the chart, it is worth knowing only."""
+    """A check that lists who may do something. Where a policy of the chart refuses it, it is worth knowing only; none
+    does where cert-manager runs. Without `in_zones` it is about that place alone."""
 
     def check(view: View) -> Iterator[Answer]:
         holders = [
@@ -33,20 +35,30 @@ def _holders(
             for grant in grants(view)
             if not grant.administers
             and (in_namespaces or not grant.namespace)
+            and (in_zones or _unguarded(view, grant))
             and any(grant.gives(each) for each in rights)
         ]
-        closed = bool(guarded) and is_bound(view, guarded)
-        for grant in dict.fromkeys((one.subject, one.where(), one.trusted) for one in holders):
-            subject, where, trusted = grant
-            if trusted:
+        refused = bool(policy) and is_bound(view, policy)
+        for grant in {(one.subject, one.where(), one.trusted): one for one in holders}.values():
+            if grant.trusted:
                 continue
-            if closed:
-                yield note(subject, f"may {what} {where}: {_GUARDED}")
+            said = f"may {what} {grant.where()}"
+            if (policy or not in_zones) and (places := _unguarded(view, grant)):
+                reason = f"no guard refuses that in {', '.join(places)}, where cert-manager reads every CA's key"
+                yield warning(grant.subject, f"{said}: {reason}", _UNGUARDED)
+            elif refused:
+                yield note(grant.subject, f"{said}: {_GUARDED}")
             else:
-                yield warning(subject, f"may {what} {where}")
+                yield warning(grant.subject, said)
         yield _folded(holders, f"may {what}: nobody but administrators and")
 
     return check
+
+
+def _unguarded(view: View, grant: Grant) -> list[str]:
+    """Namespaces of cert-manager that a grant reaches, and no guard."""
+    open_to_all = issuing(view) - guarded(view)
+    return sorted(open_to_all if grant.namespace is None else open_to_all & {grant.namespace})
 
 
 def _folded(found: list[Grant], text: str) -> Answer:
@@ -57,6 +69,7 @@ def _folded(found: list[Grant], text: str) -> Answer:
 
 
 _ASKS = (*PATHS, ZONES)
+_WRITES = ("create", "update", "patch")
 _HELPED = (OPERATORS, DEPLOYMENTS, WEBHOOKS)
 
 POWERS = (
@@ -114,7 +127,7 @@ POWERS = (
             "enter pods",
             Rights(("",), ("pods/exec", "pods/attach", "pods/portforward", "pods/proxy"), ("get", "create")),
             Rights(("",), ("pods/ephemeralcontainers",), ("update", "patch")),
-            guarded=EXEC,
+            policy=EXEC,
         ),
         asks=(*_ASKS, POLICIES_PATH, BINDINGS_PATH),
         helped_by=_HELPED,
@@ -126,7 +139,7 @@ POWERS = (
         _holders(
             "ask for tokens of service accounts",
             Rights(("",), ("serviceaccounts/token",), ("create",)),
-            guarded=EXEC,
+            policy=EXEC,
         ),
         asks=(*_ASKS, POLICIES_PATH, BINDINGS_PATH),
         helped_by=_HELPED,
@@ -155,6 +168,20 @@ POWERS = (
             "create PersistentVolumes",
             Rights(("",), ("persistentvolumes",), ("create", "update", "patch")),
             in_namespaces=False,
+        ),
+        asks=_ASKS,
+        helped_by=_HELPED,
+    ),
+    Check(
+        "CK710",
+        "Who may run pods where cert-manager runs",
+        _UNGUARDED,
+        _holders(
+            "run pods",
+            Rights(("",), ("pods", "replicationcontrollers"), _WRITES),
+            Rights(("apps",), ("deployments", "statefulsets", "daemonsets", "replicasets"), _WRITES),
+            Rights(("batch",), ("jobs", "cronjobs"), _WRITES),
+            in_zones=False,
         ),
         asks=_ASKS,
         helped_by=_HELPED,

@@ -73,8 +73,8 @@ def _lines(found: Explanation) -> Iterator[Text]:
     port = f":{found.port}" if found.port else ""
     head = Text(f"{found.source} -> {found.target}{port}: ")
     yield head + (Text("allowed", style="bold green") if found.allowed else Text("denied", style="bold red"))
-    for flow in found.flows:
-        yield Text(f"  by row {flow.rule.id} of the flow table: {flow.rule.scope}", style="dim")
+    for rule in found.rules:
+        yield Text(f"  by row {rule.id} of the flow table: {rule.scope}", style="dim")
     width = max(len(layer.name) for layer in found.layers)
     for layer in found.layers:
         verdict = Text(f"  {layer.verdict:<4}", style=_STYLE[layer.verdict])

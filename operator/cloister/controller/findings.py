@@ -36,6 +36,8 @@ class Reading:
     """What was not reached and must be."""
     closed: list[str] = field(default_factory=list)
     """Where the ground is not open, on which the rest is measured."""
+    untried: list[str] = field(default_factory=list)
+    """What must not be reached, and no packet was ever sent to."""
     pairs: list[PairStatus] = field(default_factory=list)
 
 
@@ -46,16 +48,17 @@ def credible(deployment: LLMDeployment, pods: Iterable[Object]) -> list[Object]:
     return [pod for pod in pods if pod["metadata"]["namespace"] in places]
 
 
-def listening(deployment: LLMDeployment, run: str, pods: list[Object]) -> dict[str, str] | None:
-    """Post -> address of the canary that listens; None until every one does, and when one was started again."""
+def listening(deployment: LLMDeployment, run: str, pods: list[Object]) -> dict[str, tuple[str, ...]] | None:
+    """Post -> addresses of the canary that listens; None until every one does, and when one was started again."""
     found = {}
     for post in posts(deployment):
         pod = _pod(pods, names.canary(run, names.LISTENER, post.name))
         status = (pod or {}).get("status") or {}
         restarted = any(one.get("restartCount") for one in status.get("containerStatuses", ()))
-        if not status.get("podIP") or restarted or not conditions.is_ready(pod or {}):
+        addresses = tuple(str(one["ip"]) for one in status.get("podIPs") or ())
+        if not addresses or restarted or not conditions.is_ready(pod or {}):
             return None
-        found[post.name] = str(status["podIP"])
+        found[post.name] = addresses
     return found
 
 
@@ -89,13 +92,13 @@ def reading(deployment: LLMDeployment, run: CanaryRun, told: Mapping[str, Prober
                 what = f"{post.name} -> {target}:{port}"
                 match _judged(probe, answer):
                     case None:
-                        continue
+                        found.untried += [what] if probe.kind != "tls" else []
                     case True:
                         ports["passed" if probe.passes else "blocked"].append(port)
                     case False:
                         ports["failed"].append(port)
                         _blame(found, post, probe, answer, what)
-            joined = {what: " ".join(found_ports) for what, found_ports in ports.items()}
+            joined = {what: " ".join(dict.fromkeys(found_ports)) for what, found_ports in ports.items()}
             found.pairs.append(PairStatus(source=post.name, target=target, **joined))
     return found
 
@@ -104,18 +107,22 @@ def _judged(probe: Probe, answer: Answer) -> bool | None:
     """Whether an answer is as it must be; None where it tells nothing."""
     if probe.kind == "tls":
         return {Answer.DEMANDED: True, Answer.ANSWERED: False, Answer.UNASKED: False}.get(answer)
-    return answer is Answer.REACHED if probe.passes else not answer.through
+    if probe.passes:
+        return answer is Answer.REACHED
+    return None if answer is Answer.FAILED else not answer.through
 
 
 def _blame(found: Reading, post: Post, probe: Probe, answer: Answer, what: str) -> None:
+    over = " over IPv6" if ":" in probe.address else ""
     if probe.kind == "tls":
         did = "answered without a certificate" if answer is Answer.ANSWERED else "asked for no certificate"
         found.leaks.append(f"{what}: {did}, must be refused")
     elif not probe.passes:
-        found.leaks.append(f"{what}: reached, must be blocked")
+        when = " in the pod's first seconds and blocked later" if answer is Answer.BRIEFLY else ""
+        found.leaks.append(f"{what}: reached{over}{when}, must be blocked")
     else:
         where = found.closed if post.name == probe.to == STRANGER else found.cut
-        where.append(f"{what}: {_WORDS[answer]}, must be reached")
+        where.append(f"{what}: {_WORDS[answer]}{over}, must be reached")
 
 
 def _port(probe: Probe) -> str:
@@ -137,6 +144,16 @@ def _report(pod: Object) -> ProberReport | None:
             except ValidationError:
                 return None
     return None
+
+
+def nodes(pods: Iterable[Object]) -> list[tuple[str, ...]]:
+    """Addresses of each node that canaries run on, in order."""
+    found = set()
+    for status in (pod.get("status") or {} for pod in pods):
+        if status.get("hostIP"):
+            # Kubelets before 1.29 tell of one alone.
+            found.add(tuple(str(one["ip"]) for one in status.get("hostIPs") or ({"ip": status["hostIP"]},)))
+    return sorted(found)
 
 
 def delays(pods: list[Object], run: str) -> Iterator[str]:

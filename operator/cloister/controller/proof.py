@@ -2,16 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
 from cloister import names
+from cloister.canaries import posts, tcp_ports
 from cloister.controller import conditions
 from cloister.controller.findings import Reading
 from cloister.facts import Facts, Settings
+from cloister.render.canary import placement_of
 from cloister.render.meta import digest
 from cloister.render.network import allow_flows, deny_all
 from cloister.spec import LLMDeployment
@@ -36,9 +38,17 @@ class Cause:
     """What a run is made for."""
 
     policies: str
-    """Hash of the policies and flows that it is about."""
+    """:func:`policies_digest`: the policies and flows that it is about, and where it is tried."""
     request: str = ""
     """Value of the annotation by which somebody has asked for it; empty where nobody has."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that is under way, and what it was begun for."""
+
+    run: str
+    cause: Cause
 
 
 @dataclass(frozen=True)
@@ -59,20 +69,34 @@ def policies_digest(deployment: LLMDeployment, live: Iterable[Object]) -> str:
     """Of all that decides what the network lets through: another value asks for another proof.
 
     Of what lives in the zones only that counts which is not rendered, and may widen them; the rest is as rendered, or
-    is being put right.
+    is being put right. The deployment's uid is among it, so that no proof is taken over from another of the same name.
+    And which ports are tried, and on which nodes: a proof says nothing of a workload that has moved to others.
     """
     rendered = (*deny_all(deployment, Facts(), Settings()), *allow_flows(deployment, Facts(), Settings()))
     own = {names.key(policy): policy["spec"] for policy in rendered}
     foreign = [(names.key(policy), policy.get("spec")) for policy in live if names.key(policy) not in own]
-    return digest([*own.items(), *foreign])
+    places = [[post.name, _nodes(placement_of(deployment, post))] for post in posts(deployment)]
+    return digest([deployment.uid, *own.items(), *foreign, tcp_ports(deployment), places])
 
 
-def known(raw: Object) -> IsolationStatus:
-    """What a deployment's status tells of earlier runs; nothing where it can't be read."""
+def _nodes(placement: Object) -> Object:
+    """What of it decides where a pod runs, and in what; the rest only lets its image be pulled."""
+    return {field: value for field, value in placement.items() if field != "imagePullSecrets"}
+
+
+def known(remembered: IsolationStatus | None, raw: Object, now: datetime) -> IsolationStatus:
+    """What is known of earlier runs: what this process remembers of them, and only where it has seen none end, what the
+    deployment's status tells. Others may write status, so it never stands against what was seen."""
+    return believable(_told(raw) if remembered is None else remembered, now)
+
+
+def _told(raw: Object) -> IsolationStatus:
+    """What status tells; nothing where it can't be read. A proof without a single pair has tried nothing."""
     try:
-        return IsolationStatus.model_validate((raw.get("status") or {}).get("isolation") or {}, by_alias=True)
+        told = IsolationStatus.model_validate((raw.get("status") or {}).get("isolation") or {}, by_alias=True)
     except ValidationError:
         return IsolationStatus(proof=None, attempt=None)
+    return told if told.proof and told.proof.pairs else IsolationStatus(proof=None, attempt=told.attempt)
 
 
 def believable(known: IsolationStatus, now: datetime) -> IsolationStatus:
@@ -105,10 +129,21 @@ def due(before: IsolationStatus, cause: Cause, now: datetime, interval: timedelt
     return max(0.0, (again - now).total_seconds())
 
 
-def run_id(deployment: LLMDeployment, before: IsolationStatus, cause: Cause) -> str:
-    """The same for the same reason, so that an operator that starts anew goes on with the run that it finds."""
+def run_id(deployment: LLMDeployment, before: IsolationStatus, policies: str) -> str:
+    """The same for the same reason, so that an operator that starts anew goes on with the run that it finds.
+
+    Requests are no part of it: one that comes while a run is under way does not end it, and is answered by the next.
+    """
     done = [[one.run, one.time] for one in (before.proof, before.attempt) if one]
-    return digest([deployment.uid, cause.policies, cause.request, done], 10)
+    return digest([deployment.uid, policies, done], 10)
+
+
+def begun(last: Begun | None, run: str, cause: Cause, there: bool) -> Begun:
+    """The run as it was begun. ``last`` is the one that this process saw last; ``there`` whether canaries of this run
+    are. One that was found is no answer to anybody: it may be older than what is asked for now."""
+    if last and last.run == run:
+        return last
+    return Begun(run, replace(cause, request="") if there else cause)
 
 
 def given_up(run: str, message: str, cause: Cause, now: datetime) -> AttemptStatus:
@@ -128,6 +163,12 @@ def concluded(run: str, found: Reading, cause: Cause, now: datetime) -> Ended:
         message = (
             f"the canaries' own ground is not open, so that silence proves nothing: {found.closed[0]}. Another policy"
             " of the cluster closes the namespace that ends in -canary: let canaries through there"
+        )
+        return given_up(run, message, cause, now)
+    if found.untried and not found.leaks:
+        message = (
+            f"a canary could not even try what must be blocked, for want of a socket or an address: {found.untried[0]}."
+            " That proves nothing; it is tried again"
         )
         return given_up(run, message, cause, now)
     failures = _spread([*found.leaks, *found.cut])
@@ -160,13 +201,6 @@ def after(before: IsolationStatus, ended: Ended) -> IsolationStatus:
     return IsolationStatus(proof=before.proof, attempt=ended)
 
 
-def newer(one: IsolationStatus, other: IsolationStatus) -> IsolationStatus:
-    """Of two records of the same deployment's runs the one that tells of more."""
-    return max(
-        one, other, key=lambda known: max((ended.time for ended in (known.proof, known.attempt) if ended), default="")
-    )
-
-
 def as_status(known: IsolationStatus) -> Object:
     """As it stands in a deployment's status."""
     return known.model_dump(mode="json", by_alias=True, exclude_none=True)
@@ -186,7 +220,7 @@ def standing(before: IsolationStatus, cause: Cause, now: datetime, interval: tim
             return Standing("Unknown", "NoAnswer", attempt.message)
         return Standing("Unknown", "Proving", "canaries are trying what must pass and what must not")
     if last.policies != cause.policies:
-        changed = "policies or flows have changed since the last proof; canaries are trying them"
+        changed = "policies, flows or placements have changed since the last proof; canaries are trying them"
         return Standing("Unknown", "PoliciesChanged", f"{changed}{unanswered}")
     if now - datetime.fromisoformat(last.time) > 2 * interval + _TOLERANCE:
         return Standing("Unknown", "Stale", f"the last proof is of {last.time}{unanswered}")

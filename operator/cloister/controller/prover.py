@@ -13,7 +13,7 @@ from cloister.controller.holds import PROOF, receivers
 from cloister.controller.kinds import POD
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import Outcome
-from cloister.controller.proof import Cause, Ended
+from cloister.controller.proof import Begun, Cause, Ended
 from cloister.controller.surroundings import Surroundings, api_servers
 from cloister.facts import Beyond, CanaryRun
 from cloister.spec import LLMDeployment
@@ -36,21 +36,24 @@ class Prover:
         self._surroundings = surroundings
         self._interval = interval
         self._known: dict[str, IsolationStatus] = {}
-        """Deployment uid -> what its last runs have told: status may be written later."""
+        """Deployment uid -> what its last runs have told: status may be written later, and by others."""
         self._told: dict[str, CanaryRun] = {}
         """Deployment uid -> the run as its probers are told it."""
+        self._begun: dict[str, Begun] = {}
+        """Deployment uid -> the run that is under way."""
 
     async def look(self, deployment: LLMDeployment, raw: Object, outcome: Outcome) -> CanaryRun | None:
         """The run that is under way, if one is; the outcome tells what is known of isolation."""
         now = datetime.now(UTC)
         request = raw["metadata"].get("annotations", {}).get(names.VERIFY_REQUEST, "")
-        cause = Cause(proof.policies_digest(deployment, self._policies(deployment)), request[:64])
-        remembered = self._known.get(deployment.uid, IsolationStatus(proof=None, attempt=None))
-        before = proof.newer(*(proof.believable(one, now) for one in (remembered, proof.known(raw))))
+        cause = Cause(
+            proof.policies_digest(deployment, self._policies(deployment)), request[: names.VERIFY_REQUEST_LENGTH]
+        )
+        before = proof.known(self._known.get(deployment.uid), raw, now)
         run = None
         if not deployment.spec.excused(PROOF, outcome.today) or proof.unanswered(before, cause):
             if proof.due(before, cause, now, self._interval) == 0.0:
-                found = await self._advance(deployment, proof.run_id(deployment, before, cause), cause, now)
+                found = await self._advance(deployment, proof.run_id(deployment, before, cause.policies), cause, now)
                 if isinstance(found, CanaryRun):
                     run = found
                 else:
@@ -64,6 +67,7 @@ class Prover:
         """A deployment is gone."""
         self._known.pop(uid, None)
         self._told.pop(uid, None)
+        self._begun.pop(uid, None)
 
     # --- a run, as far as it has come ---
 
@@ -72,6 +76,9 @@ class Prover:
             role: [self._job(deployment, run, role, post.name, post.place) for post in posts(deployment)]
             for role in (names.LISTENER, names.PROBER)
         }
+        begun = proof.begun(self._begun.get(deployment.uid), run, cause, any(jobs[names.LISTENER]))
+        self._begun[deployment.uid] = begun
+        cause = begun.cause
         # A listener never ends by itself: one that is complete was ended, and answers nobody any more.
         failed = any(_is(job, "Failed") for every in jobs.values() for job in every) or any(
             _is(job, "Complete") for job in jobs[names.LISTENER]
@@ -123,10 +130,10 @@ class Prover:
         return self._observed.get(("Job", names.namespace(deployment.name, place), names.canary(run, role, post)))
 
     async def _described(
-        self, deployment: LLMDeployment, run: str, addresses: dict[str, str], pods: list[Object]
+        self, deployment: LLMDeployment, run: str, addresses: dict[str, tuple[str, ...]], pods: list[Object]
     ) -> CanaryRun:
-        nodes = sorted({host for pod in pods if (host := (pod.get("status") or {}).get("hostIP"))})
-        beyond = self._surroundings.beyond(nodes, await api_servers(self._cluster))
+        ipv6 = any(":" in address for every in addresses.values() for address in every)
+        beyond = self._surroundings.beyond(findings.nodes(pods), await api_servers(self._cluster), ipv6=ipv6)
         return CanaryRun(
             run, addresses, dict(self._gates(deployment)), (*beyond, *list(self._siblings(deployment))[:_MAX_SIBLINGS])
         )

@@ -12,6 +12,7 @@ from cloister.controller.addresses import Reach
 from cloister.controller.oidc import Trust
 
 _DEFAULTS = facts.Settings()
+_OUTSIDE = r"([0-9.]+|\[[0-9a-f:]+\]):[0-9]{1,5}"
 
 
 def _listed(text: object) -> object:
@@ -42,8 +43,11 @@ class Settings(BaseSettings):
 
     canary_interval_seconds: Annotated[float, Field(ge=10)] = 3600.0
     """How often canaries prove again that nothing but the flow table passes."""
-    canary_internet: Annotated[str, Field(pattern=r"^(([0-9.]+|\[[0-9a-f:]+\]):[0-9]{1,5})?$")] = "1.1.1.1:443"
-    """An address outside the cluster that they must not reach; empty: none is tried."""
+    canary_internet: Annotated[str, Field(pattern=rf"^({_OUTSIDE}(,{_OUTSIDE})*)?$")] = (
+        "1.1.1.1:443,[2606:4700:4700::1111]:443"
+    )
+    """Addresses outside the cluster that they must not reach, with commas; empty: none is tried. Those of IPv6 are
+    tried where pods have one."""
 
     issuer_refresh_seconds: Annotated[float, Field(ge=1)] = 300.0
     """How often an identity provider's keys are fetched again. Until then a withdrawn key stays in force."""

@@ -69,7 +69,7 @@ def explain(deployment: LLMDeployment, source: End, target: End, port: int | Non
     between = tuple(flow for flow in flows(deployment) if source.is_of(flow.source) and target.is_of(flow.target))
     found = tuple(flow for flow in between if port in (None, flow.port))
     layers = [leaving(deployment, source, target, found), entering(deployment, source, target, port, found)]
-    layers += [layer for flow in found for layer in asked(deployment, flow)]
+    layers += dict.fromkeys(layer for flow in found for layer in asked(deployment, flow))
     if not found and neighbours(deployment, source, target, port):
         layers.append(Layer(Verdict.DENIES, "gate: certificate", f"{source} has no identity that may call {target}"))
     passing = tuple(flow for flow in found if _passes(deployment, flow))

@@ -7,6 +7,7 @@ from typing import Any
 
 from cloister.explain.ends import End
 from cloister.flows import Flow
+from cloister.zones import FlowRule
 
 
 class Verdict(StrEnum):
@@ -45,6 +46,11 @@ class Explanation:
     remark: str = ""
     """Why nothing can be."""
 
+    @property
+    def rules(self) -> tuple[FlowRule, ...]:
+        """The rows of the flow table that these flows are of, each once."""
+        return tuple(dict.fromkeys(flow.rule for flow in self.flows))
+
     def as_dict(self) -> Mapping[str, Any]:
         """For programs."""
         return {
@@ -53,7 +59,7 @@ class Explanation:
             "to": str(self.target),
             "port": self.port,
             "allowed": self.allowed,
-            "rules": [flow.rule.id for flow in self.flows],
+            "rules": [rule.id for rule in self.rules],
             "layers": [
                 {"verdict": str(layer.verdict), "layer": layer.name, "says": layer.says} for layer in self.layers
             ],

@@ -3,11 +3,14 @@
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from cloister import names
 from cloister.flows import Peer, components, peer
 from cloister.spec import LLMDeployment
 from cloister.zones import DNS_NAMESPACE, DNS_PODS, NODE_DNS, Component, Party, Zone
+
+Address = IPv4Address | IPv6Address
 
 
 class Place(StrEnum):
@@ -28,6 +31,7 @@ _PLACES = {
     Place.KUBELET: "the kubelet of the node it runs on",
 }
 _LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_TARGET = re.compile(r"(?:\[(?P<bracketed>[^]]*)\]|(?P<name>[^:]*))(?::(?P<port>.*))?", re.DOTALL)
 _MACHINE = re.compile(rf"(?P<namespace>{_LABEL})/(?P<account>[a-z0-9]([-.a-z0-9]{{0,251}}[a-z0-9])?)")
 
 
@@ -45,17 +49,24 @@ class End:
     place: Place | None = None
     zone: Zone | None = None
     """The zone of this deployment that it is in, be it one of ours or not."""
+    address: Address | None = None
+    """Where it is no pod: one address, as policies know it."""
 
     def __str__(self) -> str:
         """For people."""
+        if self.address:
+            return f"[{self.address}]" if self.address.version == 6 else str(self.address)
         return _PLACES[self.place] if self.place else f"{self.namespace}/{self.account}"
 
     def is_of(self, other: Peer) -> bool:
         """Whether pods of this end are what a flow has there, as its identity tells; or its namespace, where no
         identity is asked."""
+        if self.address:
+            return any(self.address in ip_network(network) for network in other.addresses)
         if self.place:
-            return self.place is _place_of(other)
-        if other.component is not self.component or other.addresses:
+            return self.place is Place.DNS and _is_dns(other)
+        # The cluster's DNS is pods with certain labels: the accounts of its namespace tell nothing of them.
+        if other.component is not self.component or other.addresses or _is_dns(other):
             return False
         if self.component:
             return True
@@ -70,28 +81,35 @@ class End:
             if self.component.audited and self.component is not Component.INTERACTION_LOGS:
                 every.add(Party.EVERY_AUDITOR)
             return frozenset(every)
+        if self.address or self.place is Place.INTERNET:
+            return frozenset({Party.BACKEND, Party.SINK})
         if self.place or self.zone:
-            reached = {Place.DNS: {Party.CLUSTER_DNS}, Place.INTERNET: {Party.BACKEND, Party.SINK}}
-            return frozenset(reached.get(self.place, set()) if self.place else ())
+            return frozenset({Party.CLUSTER_DNS} if self.place is Place.DNS else ())
         return frozenset({Party.CLIENT, Party.READER, Party.WRITER, Party.SCRAPER})
 
 
-def _place_of(other: Peer) -> Place | None:
-    """What a flow has there, where that is no pod of anybody's choosing."""
-    if other.addresses == (NODE_DNS,) or (other.namespace, other.pods) == (DNS_NAMESPACE, DNS_PODS):
-        return Place.DNS
-    return Place.INTERNET if other.addresses else None
+def _is_dns(other: Peer) -> bool:
+    return other.addresses == (NODE_DNS,) or (other.namespace, other.pods) == (DNS_NAMESPACE, DNS_PODS)
+
+
+def _address(text: str) -> Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
 
 
 def parse_end(deployment: LLMDeployment, text: str) -> End:
-    """`inference`, `web/frontend`, `internet`, ...; :class:`UnknownEndError` for anything else."""
+    """`inference`, `web/frontend`, `internet`, `203.0.113.5`, ...; :class:`UnknownEndError` for anything else."""
     if text in list(Component):
         return _component(deployment, Component(text))
     if text in list(Place):
         return End(place=Place(text))
+    if address := _address(text):
+        return End(address=address)
     if not (match := _MACHINE.fullmatch(text)):
         known = ", ".join((*Component, *Place))
-        raise UnknownEndError(f"{text!r:.80} is none of {known}, and no NAMESPACE/SERVICEACCOUNT")
+        raise UnknownEndError(f"{text!r:.80} is none of {known}, and no NAMESPACE/SERVICEACCOUNT and no address")
     namespace, account = match["namespace"], match["account"]
     zone = next((zone for zone in Zone if names.namespace(deployment.name, zone) == namespace), None)
     ours = next((one for one in Component if one.zone is zone and one == account), None)
@@ -99,11 +117,15 @@ def parse_end(deployment: LLMDeployment, text: str) -> End:
 
 
 def parse_target(deployment: LLMDeployment, text: str) -> tuple[End, int | None]:
-    """An end, and the port behind a colon."""
-    name, colon, port = text.partition(":")
-    if colon and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
+    """An end, and the port behind a colon; an address of IPv6 with a port is in brackets."""
+    if _address(text):
+        return parse_end(deployment, text), None
+    match = _TARGET.fullmatch(text)
+    port = match["port"] if match else None
+    if port is not None and not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536):
         raise UnknownEndError(f"{text!r:.80}: {port!r:.20} is no port")
-    return parse_end(deployment, name), int(port) if colon else None
+    name = (match["bracketed"] or match["name"]) if match else None
+    return parse_end(deployment, name or text), int(port) if port is not None else None
 
 
 def _component(deployment: LLMDeployment, component: Component) -> End:

@@ -17,7 +17,12 @@ def leaving(deployment: LLMDeployment, source: End, target: End, found: tuple[Fl
     sent = [flow for flow in flows(deployment) if source.is_of(flow.source)]
     name = _policy(source, "Egress", sent)
     if found:
-        return Layer(Verdict.THROUGH, name, f"lets it out to {target}, {ports(found)}")
+        where = (
+            str(target)
+            if target.component
+            else ", ".join(sorted({place for flow in found for place in _places(flow.target)}))
+        )
+        return Layer(Verdict.THROUGH, name, f"lets it out to {where}, {ports(found)}")
     return Layer(Verdict.DENIES, name, f"lets it out to {_only((flow.target, flow) for flow in sent)}")
 
 
@@ -36,7 +41,7 @@ def entering(deployment: LLMDeployment, source: End, target: End, port: int | No
 
 def neighbours(deployment: LLMDeployment, source: End, target: End, port: int | None) -> tuple[Flow, ...]:
     """Flows of other accounts in the source's namespace, whose pods may look the same to a network policy."""
-    if source.zone or source.place:
+    if source.zone or source.place or source.address:
         return ()
     return tuple(
         flow
@@ -66,9 +71,13 @@ def _pods(found: Iterable[Flow]) -> str:
 
 
 def _only(ends: Iterable[tuple[Peer, Flow]]) -> str:
-    texts = {f"{_place(end)}:{flow.port}" for end, flow in ends}
+    texts = {f"{place}:{flow.port}" for end, flow in ends for place in _places(end)}
     return f"{', '.join(sorted(texts))} only" if texts else "nothing"
 
 
-def _place(end: Peer) -> str:
-    return " ".join(end.addresses) or f"{end.namespace}/{end.service_account or '*'}"
+def _places(end: Peer) -> tuple[str, ...]:
+    """Addresses, or an account; where nobody asks for one, the labels by which policies know its pods."""
+    if end.addresses or end.service_account:
+        return end.addresses or (f"{end.namespace}/{end.service_account}",)
+    labels = ",".join(f"{key}={value}" for key, value in sorted(end.pods.items()))
+    return (f"{end.namespace}/*[{labels}]" if labels else f"{end.namespace}/*",)

@@ -10,7 +10,7 @@ from cloister.canaries import UDP_PORT, Post, posts, probes, ready_port, tcp_por
 from cloister.facts import CanaryRun, Facts, Settings
 from cloister.probing import Listener, Prober
 from cloister.render.meta import Object, child, retains_storage
-from cloister.render.pods import resources, restricted
+from cloister.render.pods import LINUX, resources, restricted
 from cloister.render.workloads import placement
 from cloister.spec import LLMDeployment, PodShape
 from cloister.zones import GROUND, PLACES, Component, Zone
@@ -100,7 +100,7 @@ def _job(
         "image": settings.image,
         "command": ["python", "-m", "cloister.jobs.canary"],
         "args": arguments,
-        "env": [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+        "env": [{"name": "POD_IPS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIPs"}}}],
         "resources": resources("10m", "48Mi", "128Mi"),
         "securityContext": restricted(sidecar.CANARY_UID, sidecar.CANARY_UID),
         **extra,
@@ -127,17 +127,18 @@ def _job(
                     "terminationGracePeriodSeconds": 1,
                     "containers": [container],
                     # Where the workload runs: enforcement is a matter of the node.
-                    **_placement(deployment, post),
+                    **placement_of(deployment, post),
                 },
             },
         }
     }
 
 
-def _placement(deployment: LLMDeployment, post: Post) -> Object:
+def placement_of(deployment: LLMDeployment, post: Post) -> Object:
+    """Where the canaries of a post may run: where the pods may that they stand for."""
     shapes: dict[Component | None, PodShape | None] = {
         Component.INFERENCE: deployment.spec.inference,
         Component.TRAINING: deployment.spec.training,
     }
     shape = shapes.get(post.component)
-    return placement(shape) if shape else {}
+    return placement(shape) if shape else {"nodeSelector": dict(LINUX)}

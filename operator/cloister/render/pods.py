@@ -19,6 +19,8 @@ from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALT
 DRAIN_SECONDS = 15
 """How long the workload waits at its end while the gate lets requests under way finish."""
 GRACE_SECONDS = 60
+LINUX = {"kubernetes.io/os": "linux"}
+"""Nodes on which the images run. Of those of Windows not all are tainted."""
 MASKED_SIZE = "10Gi"
 """Room for masked copies of whole objects; more than sidecar.SCRATCH_BYTES, to which the auditor keeps."""
 
@@ -58,6 +60,7 @@ def pod_template(
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "terminationGracePeriodSeconds": GRACE_SECONDS,
+            "nodeSelector": dict(LINUX),
             "initContainers": [
                 _gate(deployment, component, settings),
                 *before,

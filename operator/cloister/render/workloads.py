@@ -10,6 +10,7 @@ from cloister.render.auditor import TRAINING_SHIPPING_SECONDS
 from cloister.render.meta import Object, child, digest
 from cloister.render.pods import (
     DRAIN_SECONDS,
+    LINUX,
     mount,
     pod_template,
     probe,
@@ -197,7 +198,7 @@ def placement(spec: PodShape) -> dict[str, Any]:
     """Where the pod may run, and by what."""
     placement: Object = {
         "runtimeClassName": spec.runtime_class_name,
-        "nodeSelector": dict(spec.node_selector),
+        "nodeSelector": LINUX | spec.node_selector,
         "tolerations": [
             {name: value for name, value in t.model_dump(mode="json", by_alias=True).items() if value not in ("", None)}
             for t in spec.tolerations

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cloister import names
-from cloister.cli.errors import BAD_INPUT, friendly
+from cloister.cli.errors import BAD_INPUT, UserError, friendly
 from cloister.cli.live import Cluster
 from cloister.cli.options import FORM, Context, Kubeconfig
 from cloister.cli.verification import flows, objects, refusals, report
@@ -56,9 +56,9 @@ def verify(
         nonce = secrets.token_hex(8)
         cluster.annotate(name, names.VERIFY_REQUEST, nonce)
         checks = [*refusals.checks(cluster, deployment), *objects.policies(cluster, deployment)]
-        raw, answer = _answered(cluster, name, nonce, timeout)
+        raw, answer, why = _answered(cluster, document.raw, nonce, timeout)
         checks = [
-            *_flows(deployment, raw, answer, timeout),
+            *_flows(deployment, raw, answer, why),
             *objects.reported(deployment, raw, dt.datetime.now(dt.UTC)),
             *checks,
         ]
@@ -69,26 +69,36 @@ def verify(
         raise typer.Exit(BAD_INPUT)
 
 
-def _answered(cluster: Cluster, name: str, nonce: str, timeout: int) -> tuple[Any, Answer]:
-    """The resource when its status answers the request, or when time is up; and what in it is the answer."""
-    deadline = time.monotonic() + timeout
+def _answered(cluster: Cluster, raw: Any, nonce: str, timeout: int) -> tuple[Any, Answer, str]:
+    """The resource when its status answers the request, or as it was last seen when time is up; what in it is the
+    answer; and why there is none.
+
+    Somebody else who asks takes this request's place. What answers them answers this one too: it began later still.
+    """
+    name, deadline = raw["metadata"]["name"], time.monotonic() + timeout
+    requests = {nonce}
     while True:
-        raw = cluster.get(name).raw
-        isolation = (raw.get("status") or {}).get("isolation") or {}
-        for answer in (Answer.PROOF, Answer.ATTEMPT):
-            if (isolation.get(answer) or {}).get("request") == nonce:
-                return raw, answer
+        why = f"the operator has not answered within {timeout} s: does it run?"
+        try:
+            raw = cluster.get(name).raw
+        except UserError as error:  # the next may be answered
+            why = f"whether the operator has answered can't be read: {error}"
+        else:
+            if now := raw["metadata"].get("annotations", {}).get(names.VERIFY_REQUEST):
+                requests.add(now[: names.VERIFY_REQUEST_LENGTH])
+            isolation = (raw.get("status") or {}).get("isolation") or {}
+            for answer in (Answer.PROOF, Answer.ATTEMPT):
+                if (isolation.get(answer) or {}).get("request") in requests:
+                    return raw, answer, ""
         if time.monotonic() >= deadline:
-            return raw, Answer.NONE
+            return raw, Answer.NONE, why
         time.sleep(_POLL_SECONDS)
 
 
-def _flows(deployment: LLMDeployment, raw: Any, answer: Answer, timeout: int) -> list[Check]:
+def _flows(deployment: LLMDeployment, raw: Any, answer: Answer, why: str) -> list[Check]:
     match answer:
         case Answer.PROOF:
             return list(flows.checks(deployment, raw["status"]["isolation"]["proof"]))
         case Answer.ATTEMPT:
             why = raw["status"]["isolation"]["attempt"]["message"]
-        case _:
-            why = f"the operator has not answered within {timeout} s: does it run?"
     return [Check("network", "every pair of places", Outcome.UNTRIED, why)]

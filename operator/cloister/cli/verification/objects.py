@@ -1,7 +1,7 @@
 """What the cluster holds, as the person sees it: policies against what is rendered, and what the operator reports."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from cloister import names
@@ -18,6 +18,14 @@ _NOT_FAMILIES = ("Ready", "Reconciling", "Stalled", "IsolationProven", "Workload
 """Conditions that say no more than others, or that workloads run: that is no promise of isolation."""
 _ADD_MORE = "cilium.io/v2/ciliumnetworkpolicies", "crd.projectcalico.org/v1/networkpolicies"
 """Other kinds by which a network plugin lets something into a namespace."""
+_ABOVE = (
+    "policy.networking.k8s.io/v1alpha1/adminnetworkpolicies",
+    "policy.networking.k8s.io/v1alpha1/baselineadminnetworkpolicies",
+    "policy.networking.k8s.io/v1alpha2/clusternetworkpolicies",
+    "cilium.io/v2/ciliumclusterwidenetworkpolicies",
+    "crd.projectcalico.org/v1/globalnetworkpolicies",
+)
+"""Kinds of policies for the whole cluster. Whether one opens a zone its rules decide, and its order among others."""
 
 
 def policies(cluster: Cluster, deployment: LLMDeployment) -> Iterator[Check]:
@@ -39,6 +47,7 @@ def policies(cluster: Cluster, deployment: LLMDeployment) -> Iterator[Check]:
         for name, spec in sorted(own.items()):
             yield _policy(f"{namespace}/{name}", spec, live.get(name))
         yield _foreign(cluster, namespace, sorted(live.keys() - own.keys()))
+    yield _above(cluster)
 
 
 def _policy(where: str, wanted: Any, live: Any) -> Check:
@@ -50,15 +59,36 @@ def _policy(where: str, wanted: Any, live: Any) -> Check:
 
 
 def _foreign(cluster: Cluster, namespace: str, others: list[str]) -> Check:
-    for path in _ADD_MORE:
-        version, _, plural = path.rpartition("/")
-        reply = cluster.send("GET", f"/apis/{version}/namespaces/{namespace}/{plural}")
-        if reply.status == 200:
-            others += [f"{plural}/{item['metadata']['name']}" for item in reply.body.get("items", ())]
-    if others:
+    name = f"no foreign policy in {namespace}"
+    found, unread = _others(cluster, _ADD_MORE, f"namespaces/{namespace}/")
+    if others := [*others, *found]:
         said = f"not Cloister's, and may widen the zone: {', '.join(others)}"
-        return Check("policies", f"no foreign policy in {namespace}", Outcome.FAILED, said)
-    return Check("policies", f"no foreign policy in {namespace}", Outcome.HOLDS, "none")
+        return Check("policies", name, Outcome.FAILED, said)
+    if unread:
+        return Check("policies", name, Outcome.UNTRIED, "; ".join(unread))
+    return Check("policies", name, Outcome.HOLDS, "none")
+
+
+def _above(cluster: Cluster) -> Check:
+    name = "no policy for the whole cluster"
+    found, unread = _others(cluster, _ABOVE)
+    above = [f"may widen a zone or close it, which only canaries can tell: {', '.join(found)}"] if found else []
+    if said := [*above, *unread]:
+        return Check("policies", name, Outcome.UNTRIED, "; ".join(said))
+    return Check("policies", name, Outcome.HOLDS, "none")
+
+
+def _others(cluster: Cluster, paths: Iterable[str], where: str = "") -> tuple[list[str], list[str]]:
+    """What there is of these kinds, and why of some nobody knows. A kind that does not exist has none."""
+    found, unread = [], []
+    for path in paths:
+        version, _, plural = path.rpartition("/")
+        reply = cluster.send("GET", f"/apis/{version}/{where}{plural}")
+        if reply.status == 200:
+            found += [f"{plural}/{item['metadata']['name']}" for item in reply.body.get("items", ())]
+        elif reply.status != 404:
+            unread.append(f"{plural} can't be listed ({reply.status}): {reply.message}")
+    return found, unread
 
 
 def _bare(value: Any) -> Any:

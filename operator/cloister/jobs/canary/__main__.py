@@ -10,8 +10,8 @@ from cloister.jobs.canary.listening import listen
 from cloister.jobs.canary.trying import probe
 from cloister.probing import Listener, Prober
 
-POD_IP = "POD_IP"
-"""Environment variable with the pod's own address: the one at which others would reach it."""
+POD_IPS = "POD_IPS"
+"""Environment variable with the pod's own addresses, with commas: those at which others would reach it."""
 
 
 def main(arguments: list[str]) -> int:
@@ -19,7 +19,8 @@ def main(arguments: list[str]) -> int:
     try:
         match arguments:
             case ["listen", config]:
-                return asyncio.run(listen(Listener.model_validate_json(config), os.environ[POD_IP]))
+                addresses = tuple(os.environ[POD_IPS].split(","))
+                return asyncio.run(listen(Listener.model_validate_json(config), addresses))
             case ["probe", config]:
                 return probe(Prober.model_validate_json(config))
     except (KeyError, ValidationError) as error:

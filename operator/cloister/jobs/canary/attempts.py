@@ -16,7 +16,12 @@ _DNS_QUESTION = (
     + struct.pack("!2H", 1, 1)
 )
 _REQUEST = b"GET / HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n\r\n"
-_REFUSALS = {errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EPERM, errno.EACCES}
+_REFUSALS = {
+    *(errno.ECONNREFUSED, errno.ECONNRESET),
+    # By ICMP, or by a filter of the node's own.
+    *(errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENONET, errno.ENOPROTOOPT),
+    *(errno.EPERM, errno.EACCES),
+}
 _REPETITIONS = 3
 """Datagrams of an attempt: one may get lost. Connections, where the end of one tells little."""
 _DEMANDS = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE", "BAD_CERTIFICATE")

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import sys
 from contextlib import AsyncExitStack
 
@@ -14,11 +15,11 @@ _GREETING_SECONDS = 5.0
 """How long whoever connects may take to read; then the connection is gone."""
 
 
-async def listen(config: Listener, address: str) -> int:
+async def listen(config: Listener, addresses: tuple[str, ...]) -> int:
     """Listen until told to end (0); 1 when it can't be reached even by itself.
 
-    ``address`` is the pod's own. Only when it has answered to itself on every port does it open the port that tells
-    its kubelet: silence is then no sign of nobody listening.
+    ``addresses`` are the pod's own. Only when it has answered to itself at each, on every port, does it open the port
+    that tells its kubelet: silence is then no sign of nobody listening.
     """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -28,11 +29,12 @@ async def listen(config: Listener, address: str) -> int:
             await _serve(stack, config, port)
         for port in config.udp:
             await _echo(stack, config, port)
-        if deaf := await _deaf(config, address):
-            print(f"can't reach itself at {address}: {', '.join(deaf)}", file=sys.stderr)
-            return 1
+        for address in addresses:
+            if deaf := await _deaf(config, address):
+                print(f"can't reach itself at {address}: {', '.join(deaf)}", file=sys.stderr)
+                return 1
         await _serve(stack, config, config.ready)
-        print(f"listens at {address} for {config.post}", flush=True)
+        print(f"listens at {' and '.join(addresses)} for {config.post}", flush=True)
         await stop.wait()
     return 0
 
@@ -72,15 +74,29 @@ class _Echo(asyncio.DatagramProtocol):
 
 async def _echo(stack: AsyncExitStack, config: Listener, port: int) -> None:
     said = greeting(config.run, config.post)
-    loop = asyncio.get_running_loop()
-    for host in ("0.0.0.0", "::"):  # noqa: S104 - it is to be reached
+    for family in (socket.AF_INET, socket.AF_INET6):
         try:
-            transport, _ = await loop.create_datagram_endpoint(lambda: _Echo(said), (host, port))
+            bound = _bound(family, port)
         except OSError:
-            if host == "0.0.0.0":  # noqa: S104
+            if family is socket.AF_INET:
                 raise
-            continue  # no IPv6 here, or the first covers both
+            continue  # no IPv6 here; where the pod has an address of it, it does not reach itself there, and says so
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Echo(said), sock=bound)
         stack.callback(transport.close)
+
+
+def _bound(family: socket.AddressFamily, port: int) -> socket.socket:
+    """A socket for datagrams to every address of one family: each has its own, or the second finds the port taken."""
+    made = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        made.setblocking(False)
+        if family is socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(("", port))
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 async def _deaf(config: Listener, address: str) -> list[str]:
