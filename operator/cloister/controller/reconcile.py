@@ -86,7 +86,7 @@ class Reconciler:
             return None
         self._remember(name, raw["metadata"]["uid"])
         with metrics.RECONCILE_SECONDS.time():
-            outcome = Outcome()
+            outcome = Outcome(today=datetime.now(UTC).date())
             deployment = self._declared(raw, outcome)
             rendered: list[Object] = []
             if deployment and not await self._refused(deployment, outcome):
