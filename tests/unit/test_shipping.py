@@ -1,18 +1,21 @@
 """Segments go on being shipped after whatever goes wrong on the journal's own volume (ZT-30)."""
 
 import errno
+import shutil
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from cloister import sidecar
 from cloister.auditor.shipping import Shipper
 from cloister.auditor.stats import Stats
 from cloister.journal import JournalWriter, encode
+from cloister.journal.reader import read_journal
+from cloister.journal.verify import verify
 from cloister.sealing import Kind, generate
 from tests.auditor.store import storing
 
+KEY = generate(Kind.X25519)
 RENAME = Path.rename
 
 
@@ -30,25 +33,57 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return errors
 
 
-async def test_a_full_disk_delays_it_and_no_more(tmp_path: Path, failing: list[int]) -> None:
-    recipients = [generate(Kind.X25519).public]
-    writer = JournalWriter(tmp_path / "journal", identity="spiffe://a/ns/b/sa/c", recipients=recipients, max_age_s=0)
-    writer.append([encode({"type": "stop", "time": "2026-01-01T00:00:00.000000Z"})])
-    writer.tick()
+def written(directory: Path, *messages: str) -> Shipper:
+    """Ships the segments of a journal that has got one for each message."""
+    alert = {"type": "alert", "time": "2026-01-01T00:00:00.000000Z", "code": "c", "severity": "info"}
+    identity = "spiffe://a/ns/b/sa/c"
+    with JournalWriter(directory, identity=identity, recipients=[KEY.public], max_age_s=0) as writer:
+        for message in messages:
+            writer.append([encode(alert | {"message": message})])
+            writer.tick()
+    journal = sidecar.Journal(
+        directory=str(directory),
+        recipients=(str(KEY.public),),
+        upstream=f"unix:{directory.parent / 'store.sock'}",
+        path="/interaction-logs/ns/sa/",
+    )
+    return Shipper(journal, Stats())
+
+
+async def shipped(shipper: Shipper) -> bool:
+    """One round; whether nothing is left behind."""
+    async with shipper._session() as session:
+        return await shipper.ship(session)
+
+
+async def test_what_a_volume_put_back_writes_anew_is_not_taken_for_what_it_had_shipped(tmp_path: Path) -> None:
+    """The numbers are the same: neither keeps the other from the store, and a verifier sees both."""
+    volume, copies = tmp_path / "journal", tmp_path / "copies"
     with storing(tmp_path / "store.sock") as store:
-        journal = sidecar.Journal(
-            directory=str(tmp_path / "journal"),
-            recipients=(str(recipients[0]),),
-            upstream=f"unix:{tmp_path / 'store.sock'}",
-            path="/interaction-logs/ns/sa/",
-        )
-        stats = Stats()
-        shipper = Shipper(journal, stats)
-        connector = aiohttp.UnixConnector(str(tmp_path / "store.sock"))
-        async with aiohttp.ClientSession(connector=connector) as session:
-            failing.append(errno.ENOSPC)
-            assert not await shipper.ship(session)
-            assert (stats.shipping_failures, stats.unshipped) == (1, 1)
-            assert await shipper.ship(session)
+        assert await shipped(written(volume, "one"))
+        shutil.copytree(volume, tmp_path / "snapshot")
+        assert await shipped(written(volume, "two", "three"))
+        shutil.rmtree(volume)
+        shutil.copytree(tmp_path / "snapshot", volume)
+        assert await shipped(written(volume, "after", "and after that"))
+        assert not list(volume.rglob("*.sealed"))
+    for name, data in store.objects.items():
+        (path := copies / name.removeprefix("/interaction-logs/")).parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    said = [line.record.message for line in read_journal([copies], [KEY])]  # type: ignore[union-attr]
+    assert sorted(said) == ["after", "and after that", "one", "three", "two"]
+    found = verify([copies], [KEY]).findings
+    assert {"order"} <= {finding.code for finding in found}
+    assert any("comes twice" in finding.message for finding in found)
+
+
+async def test_a_full_disk_delays_it_and_no_more(tmp_path: Path, failing: list[int]) -> None:
+    shipper = written(tmp_path / "journal", "one")
+    stats = shipper._stats
+    with storing(tmp_path / "store.sock") as store:
+        failing.append(errno.ENOSPC)
+        assert not await shipped(shipper)
+        assert (stats.shipping_failures, stats.unshipped) == (1, 1)
+        assert await shipped(shipper)
         assert (stats.shipping_failures, stats.unshipped, stats.segments_shipped) == (1, 0, 1)
         assert len(store.objects) == 1

@@ -21,7 +21,8 @@ KEEP_BYTES = 256 << 20
 """Shipped segments stay for a while beside the journal, a second copy should the store lose its volume."""
 _STORED = (200, 201, 204)
 _ALREADY_THERE = 412
-"""`If-None-Match: *` (RFC 9110, section 13.1.2): the answer to an earlier try was lost. Nothing is overwritten."""
+"""`If-None-Match: *` (RFC 9110, section 13.1.2): the answer to an earlier try was lost. Nothing is overwritten, and
+what is there has these bytes: its name says so."""
 
 _log = structlog.get_logger()
 
@@ -88,10 +89,10 @@ class Shipper:
 
     async def _put(self, session: aiohttp.ClientSession, path: Path) -> str | None:
         """Why it failed, or None."""
-        url = f"http://cloister{self._journal.path}{object_name(path)}"
         headers = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
         try:
             data = await asyncio.to_thread(path.read_bytes)
+            url = f"http://cloister{self._journal.path}{object_name(path, data)}"
             async with session.put(url, data=data, headers=headers) as answer:
                 if answer.status in (*_STORED, _ALREADY_THERE):
                     return None
