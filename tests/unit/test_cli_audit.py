@@ -75,6 +75,25 @@ def test_verify(journal: Path, key: Path, tmp_path: Path) -> None:
     assert found["findings"][0]["where"] == str(segment)
 
 
+def test_verify_names_streams_and_where_they_begin(journal: Path, key: Path, tmp_path: Path) -> None:
+    (stream,) = (path.name for path in journal.iterdir() if path.is_dir())
+    printed = run("audit", "verify", journal, "--anchor", tmp_path / "log")
+    assert f"a/b/{stream}: 1 segments, 4 records\n" in printed
+    with JournalWriter(tmp_path / "other", identity="spiffe://a/c", recipients=[KEY.public], max_age_s=0) as writer:
+        for at in range(3):
+            say(writer, "one", at=at)
+            writer.tick()
+    other = writer.origin
+    printed = run("audit", "verify", journal, tmp_path / "other", "--anchor", tmp_path / "log")
+    assert f"{other}: 3 segments, 3 records, no anchor\n" in printed
+    min((tmp_path / "other").rglob("*.sealed")).unlink()
+    assert "--from-oldest" in run("audit", "verify", tmp_path / "other", code=1)
+    printed = run("audit", "verify", tmp_path / "other", "--from-oldest")
+    assert f"{other}: 2 segments, 2 records, which begin with segment 1, record 1, of " in printed
+    found = json.loads(run("audit", "verify", tmp_path / "other", "--from-oldest", "-o", "json"))
+    assert found["streams"][other]["begins"]["segment"] == 1
+
+
 def test_decrypt_and_tail(journal: Path, key: Path) -> None:
     lines = [json.loads(line) for line in run("audit", "decrypt", journal, "--key", key).splitlines()]
     assert [line["seq"] for line in lines] == [0, 1, 2, 3]

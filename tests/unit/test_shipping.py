@@ -45,7 +45,7 @@ def written(directory: Path, *messages: str) -> Shipper:
         directory=str(directory),
         recipients=(str(KEY.public),),
         upstream=f"unix:{directory.parent / 'store.sock'}",
-        path="/interaction-logs/ns/sa/",
+        path="/interaction-logs/b/c/",
     )
     return Shipper(journal, Stats())
 

@@ -3,8 +3,9 @@
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from cloister.journal import JournalError
 from cloister.journal.follower import Follower
 from cloister.journal.reader import read_journal
 from cloister.journal.records import Line
-from cloister.journal.verify import Report, anchors_in, verify
+from cloister.journal.verify import Extent, Report, anchors_in, verify
 from cloister.sealing import SealingError, SecretKey, read_secrets
 
 app = typer.Typer(help="Read and verify the journal.", no_args_is_help=True)
@@ -34,6 +35,12 @@ def check(
     paths: Paths,
     key: Annotated[Path | None, typer.Option(help="Checks every record too; without it, form and signatures.")] = None,
     anchor: Annotated[Path | None, typer.Option(help="Checkpoints kept outside: notes, or the auditor's log.")] = None,
+    from_oldest: Annotated[
+        bool,
+        typer.Option(
+            "--from-oldest", help="Take each stream's oldest segment at its word for older ones that are gone."
+        ),
+    ] = False,
     output: Annotated[TextForm, FORM] = TextForm.TEXT,
 ) -> None:
     """Find whatever was changed, reordered, removed or made anew. Exit code 1 if there is anything."""
@@ -41,7 +48,7 @@ def check(
         anchors = anchors_in(_text(anchor)) if anchor else []
         if anchor and not anchors:
             raise UserError(f"{anchor}: holds no checkpoint: give the auditor's log, or the notes themselves")
-        report = verify(_existing(paths), _keys(key), anchors)
+        report = verify(_existing(paths), _keys(key), anchors, from_oldest=from_oldest)
         if not report.segments and not report.findings:
             raise UserError("no segment is there: name files that end in .cja, or their folder")
     if output is TextForm.JSON:
@@ -173,6 +180,7 @@ def _document(report: Report) -> dict[str, Any]:
         "records": report.records,
         "opened": report.opened,
         "unfinished": report.unfinished,
+        "streams": {origin: asdict(extent) | {"begins": _begins(extent)} for origin, extent in report.streams.items()},
         "findings": [{"code": f.code, "where": f.where, "message": f.message} for f in report.findings],
         "heads": {
             origin: {"size": head.size, "root": head.root.hex(), "records": head.seq, "head": head.head}
@@ -186,10 +194,28 @@ def _print(report: Report, *, keyed: bool, anchored: bool) -> None:
         print(f"{finding.where}: {finding.code}: {finding.message}")
     for path in report.unfinished:
         print(f"{path}: is still being written")
+    for origin, extent in report.streams.items():
+        print(f"{origin}: {', '.join(_told(extent, anchored=anchored))}")
     looked = f"{report.opened} opened" if keyed else "none opened, for want of --key"
     print(f"{report.segments} segments, {report.records} records ({looked}), {len(report.findings)} findings")
     if not anchored:
         print("Without --anchor, an end that was cut off, or a journal made anew as a whole, is not seen.")
+
+
+def _begins(extent: Extent) -> dict[str, Any] | None:
+    return extent.begins._asdict() if extent.begins else None
+
+
+def _told(extent: Extent, *, anchored: bool) -> Iterator[str]:
+    """What a person is told of one stream."""
+    yield f"{extent.segments} segments"
+    yield f"{extent.records} records"
+    if begins := extent.begins:
+        yield f"which begin with segment {begins.segment}, record {begins.record}, of {begins.created}"
+    if anchored and not extent.anchors:
+        yield "no anchor"
+    if extent.older:
+        yield f"{extent.older} of {extent.anchors} anchors older than what is here"
 
 
 def _keys(path: Path | None) -> list[SecretKey]:

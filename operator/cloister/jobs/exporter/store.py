@@ -12,8 +12,8 @@ from xml.etree.ElementTree import Element, ParseError, XMLParser
 import aiohttp
 from yarl import URL
 
-from cloister.journal.continued import Place
 from cloister.journal.files import OBJECT
+from cloister.journal.place import Place
 
 MAX_SEGMENT = 64 << 20
 """Bytes. A writer closes a segment at 8 MiB, or after one record that is longer."""
