@@ -9,7 +9,7 @@ import pytest
 from cloister import sidecar
 from cloister.auditor.shipping import Shipper
 from cloister.auditor.stats import Stats
-from cloister.journal import JournalWriter, encode
+from cloister.journal import JournalError, JournalWriter, encode
 from cloister.journal.reader import read_journal
 from cloister.journal.verify import verify
 from cloister.sealing import Kind, generate
@@ -70,8 +70,10 @@ async def test_what_a_volume_put_back_writes_anew_is_not_taken_for_what_it_had_s
     for name, data in store.objects.items():
         (path := copies / name.removeprefix("/interaction-logs/")).parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    said = [line.record.message for line in read_journal([copies], [KEY])]  # type: ignore[union-attr]
+    amiss: list[JournalError] = []
+    said = [line.record.message for line in read_journal([copies], [KEY], amiss.append)]  # type: ignore[union-attr]
     assert sorted(said) == ["after", "and after that", "one", "three", "two"]
+    assert any("comes again" in str(error) for error in amiss)
     found = verify([copies], [KEY]).findings
     assert {"order"} <= {finding.code for finding in found}
     assert any("comes twice" in finding.message for finding in found)

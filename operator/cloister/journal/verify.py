@@ -5,7 +5,6 @@ key also every frame and every record. Checkpoints that were kept outside (ancho
 that the end was cut off, or that everything was made anew by somebody who holds the pod's present keys.
 """
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,8 +19,8 @@ from cloister.journal.files import OPEN
 from cloister.journal.header import ZERO_HASH, Header, Previous
 from cloister.journal.merkle import CompactRange
 from cloister.journal.place import contradiction
-from cloister.journal.reader import first_state, opened, segment_paths
-from cloister.journal.records import Line, parse_line
+from cloister.journal.reader import Entry, checked, first_state, opened, segment_paths, unknown
+from cloister.journal.records import Line
 from cloister.journal.segment import Frame, FrameKind, open_frame, ratchet
 from cloister.sealing import SecretKey
 
@@ -232,7 +231,7 @@ def check_segment(
         # What follows is checked against this segment's own beginning, so that one gap is one finding.
         stream.seq, stream.head, stream.tree = header.seq, header.prev, header.range()
         stream.grow(reader.header_raw)
-        closed = False
+        closed, foreign = False, list[Entry]()
         for number, frame in enumerate(reader.frames()):
             if closed or frame.index != number or frame.seq != stream.seq:
                 raise JournalError(f"frame {number} does not continue the one before")
@@ -241,14 +240,17 @@ def check_segment(
                 closed = True
             if state is not None and frame.kind is not FrameKind.CUT:
                 key, state = ratchet(state)
-                lines = _records(open_frame(key, reader.header_hash, frame), frame, stream)
-                if take:
-                    for line in lines:
-                        take(line)
+                for entry in list(checked(open_frame(key, reader.header_hash, frame), frame, stream.head)):
+                    if entry.line is None:
+                        foreign.append(entry)
+                    elif take:
+                        take(entry.line)
                 report.opened += frame.count
             stream.seq, stream.head = frame.seq + frame.count, frame.head
             stream.grow(frame.raw)
             report.records += frame.count
+        if foreign:
+            report.add("malformed", path, f"{unknown(foreign[0])}, {len(foreign)} in all: a newer one may")
         if reader.torn:
             raise JournalError(reader.torn)
         if not closed and path.suffix != OPEN:
@@ -279,19 +281,6 @@ def _closing(frame: Frame, stream: Course) -> None:
     checkpoint = replace(stream.checkpoint(), cut=frame.kind is FrameKind.CUT)
     if frame.count or frame.head != stream.head or stream.verifier.verify_own(frame.note) != checkpoint:
         raise JournalError("its closing checkpoint is of something else")
-
-
-def _records(lines: list[bytes], frame: Frame, stream: Course) -> list[Line]:
-    head, read = stream.head, []
-    for seq, raw in enumerate(lines, frame.seq):
-        line = parse_line(raw)
-        read.append(line)
-        if (line.seq, line.prev) != (seq, head):
-            raise JournalError(f"record {seq} does not continue the one before")
-        head = hashlib.sha256(raw).hexdigest()
-    if head != frame.head:
-        raise JournalError("a frame's records are not those that it names")
-    return read
 
 
 def _kept(anchors: Sequence[str], report: Report) -> dict[str, list[tuple[Checkpoint, str]]]:
