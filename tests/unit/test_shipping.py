@@ -1,13 +1,16 @@
 """Segments go on being shipped after whatever goes wrong on the journal's own volume (ZT-30)."""
 
 import errno
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from cloister import sidecar
-from cloister.auditor.shipping import Shipper
+from cloister.auditor.shipping import KEEP_SECONDS, Shipper, tidy
 from cloister.auditor.stats import Stats
 from cloister.journal import JournalError, JournalWriter, encode
 from cloister.journal.reader import read_journal
@@ -77,6 +80,61 @@ async def test_what_a_volume_put_back_writes_anew_is_not_taken_for_what_it_had_s
     found = verify([copies], [KEY]).findings
     assert {"order"} <= {finding.code for finding in found}
     assert any("comes twice" in finding.message for finding in found)
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+async def test_a_segment_that_the_store_will_not_have_holds_up_no_other(tmp_path: Path, status: int) -> None:
+    shipper = written(tmp_path / "journal", "one", "two", "three")
+    with storing(tmp_path / "store.sock") as store:
+        store.fails, store.which = str(status), "/0000000000."
+        for _ in range(2):
+            assert not await shipped(shipper), "it is tried again"
+        assert sorted(Path(name).name[:10] for name in store.objects) == ["0000000001", "0000000002"]
+        assert shipper._stats.unshipped == 1
+        store.fails = ""
+        assert await shipped(shipper)
+        assert len(store.objects) == 3
+
+
+@pytest.mark.parametrize("fails", ["401", "403", "408", "429", "500", "503", "cut"])
+async def test_a_store_that_takes_nothing_is_asked_once_a_round(tmp_path: Path, fails: str) -> None:
+    shipper = written(tmp_path / "journal", "one", "two", "three")
+    with storing(tmp_path / "store.sock") as store:
+        store.fails = fails
+        assert not await shipped(shipper)
+        assert store.tries < 3, "though the client may try again over a new connection"
+        assert shipper._stats.unshipped == 3
+
+
+async def test_a_segment_that_can_t_be_read_holds_up_no_other_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipper = written(tmp_path / "journal", "one", "two")
+    bad = min((tmp_path / "journal").rglob("*.sealed"))
+    read = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(path)
+
+    with storing(tmp_path / "store.sock") as store, capture_logs() as logs:
+        monkeypatch.setattr(Path, "read_bytes", failing)
+        assert not await shipped(shipper)
+        assert (len(store.objects), shipper._stats.unshipped) == (1, 1)
+    assert str(bad) in logs[0]["error"]
+
+
+async def test_the_second_copy_stays_for_an_hour_from_when_the_store_had_the_first(tmp_path: Path) -> None:
+    """However long the segment had waited for it."""
+    shipper = written(tmp_path / "journal", "one", "two", "three")
+    for path in (tmp_path / "journal").rglob("*.sealed"):
+        os.utime(path, (time.time() - 2 * KEEP_SECONDS,) * 2)
+    with storing(tmp_path / "store.sock"):
+        assert await shipped(shipper)
+    assert len(list((tmp_path / "journal").rglob("*.shipped"))) == 3
+    tidy(tmp_path / "journal", time.time() + KEEP_SECONDS + 60)
+    assert len(list((tmp_path / "journal").rglob("*.shipped"))) == 1, "the chain goes on from the newest"
 
 
 async def test_a_full_disk_delays_it_and_no_more(tmp_path: Path, failing: list[int]) -> None:
