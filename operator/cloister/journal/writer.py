@@ -160,7 +160,8 @@ class JournalWriter:
         """
         if self._broken:
             self._repair()
-        self.append(())
+        if self._first:
+            self.append(())
         segment = self._segment
         if segment is not None:
             age = (self._clock() if now is None else now) - segment.opened
