@@ -80,8 +80,9 @@ def test_what_lies_behind_is_read_and_what_is_wrong_is_said(
     assert "".join(found) == said
     assert any(what in error for error in amiss)
     assert all(str(tmp_path) in error for error in amiss)
-    with pytest.raises(JournalError):
+    with pytest.raises(JournalError) as refused:
         list(read_journal([tmp_path], [KEY]))
+    assert str(refused.value) == amiss[0], "told once, by name"
 
 
 def test_what_is_being_written_is_no_damage(tmp_path: Path) -> None:

@@ -12,12 +12,11 @@ from cloister.journal.errors import JournalError, SegmentGoneError, UnopenedErro
 from cloister.journal.reader import (
     Amiss,
     Segment,
-    naming,
-    read_entries,
     refuse,
     segment_of,
     segment_paths,
     unknown,
+    until_amiss,
 )
 from cloister.journal.records import Line
 from cloister.sealing import SecretKey
@@ -89,20 +88,19 @@ class Follower:
             missing = f"{origin}: of its segments, {known + 1} to {number - 1} have not come"
             if number > known + 1 and self._waits((origin, number), JournalError(missing)):
                 return
-            try:
-                with naming(path):
-                    for entry in read_entries(path, self._keys, seq if number == known else 0):
-                        if number >= known:
-                            at[origin] = (number, entry.seq + 1)
-                        if entry.line:
-                            yield entry.line
-                        else:
-                            self._tell((path, entry.seq), JournalError(f"{path}: {unknown(entry)}"))
-            except SegmentGoneError:
-                raise
-            except JournalError as error:
-                if self._waits(path, error):
-                    return
+            for entry in until_amiss(path, self._keys, seq if number == known else 0):
+                if isinstance(entry, SegmentGoneError):
+                    raise entry
+                if isinstance(entry, JournalError):
+                    if self._waits(path, entry):
+                        return
+                    continue
+                if number >= known:
+                    at[origin] = (number, entry.seq + 1)
+                if entry.line:
+                    yield entry.line
+                else:
+                    self._tell((path, entry.seq), unknown(path, entry))
             if number >= known:
                 at[origin] = max(at.get(origin, (number, 0)), (number, 0))
             if number < newest:

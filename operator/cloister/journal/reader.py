@@ -160,27 +160,34 @@ def read_raw(paths: Iterable[Path], keys: Sequence[SecretKey], amiss: Amiss = re
     for _, members in groupby(segments(segment_paths(paths), amiss), key=lambda segment: segment.origin):
         due: int | None = None
         for segment in members:
-            try:
-                for entry in read_entries(segment.path, keys):
-                    some_open = True
-                    if due not in (None, entry.seq):
-                        amiss(JournalError(f"{segment.path}: {_unexpected(entry.seq, due)}"))
-                    if entry.line is None:
-                        amiss(JournalError(f"{segment.path}: {unknown(entry)}"))
-                    due = entry.seq + 1
-                    yield entry
-            except UnopenedError as error:
-                closed, due = closed + 1, None
-                amiss(UnopenedError(f"{segment.path}: {error}"))
-            except JournalError as error:
-                amiss(type(error)(f"{segment.path}: {error}"))
+            for entry in until_amiss(segment.path, keys):
+                if isinstance(entry, JournalError):
+                    if isinstance(entry, UnopenedError):
+                        closed, due = closed + 1, None
+                    amiss(entry)
+                    continue
+                some_open = True
+                if due is not None and due != entry.seq:
+                    amiss(JournalError(f"{segment.path}: {_unexpected(entry.seq, due)}"))
+                if entry.line is None:
+                    amiss(unknown(segment.path, entry))
+                due = entry.seq + 1
+                yield entry
     if closed and not some_open:
         raise UnopenedError("none of the given keys opens any segment that is here")
 
 
-def unknown(entry: Entry) -> str:
+def until_amiss(path: Path, keys: Sequence[SecretKey], since: int = 0) -> Iterator[Entry | JournalError]:
+    """As :func:`read_entries`, but what ends it early comes last, by name, instead of being raised."""
+    try:
+        yield from read_entries(path, keys, since)
+    except JournalError as error:
+        yield type(error)(f"{path}: {error}")
+
+
+def unknown(path: Path, entry: Entry) -> JournalError:
     """What is told of a record whose line is None."""
-    return f"record {entry.seq} is of a form that this version does not know"
+    return JournalError(f"{path}: record {entry.seq} is of a form that this version does not know")
 
 
 def _unexpected(seq: int, due: int) -> str:

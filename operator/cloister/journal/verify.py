@@ -19,7 +19,7 @@ from cloister.journal.files import OPEN
 from cloister.journal.header import ZERO_HASH, Header, Previous
 from cloister.journal.merkle import CompactRange
 from cloister.journal.place import contradiction
-from cloister.journal.reader import Entry, checked, first_state, opened, segment_paths, unknown
+from cloister.journal.reader import Entry, checked, first_state, opened, segment_paths
 from cloister.journal.records import Line
 from cloister.journal.segment import Frame, FrameKind, open_frame, ratchet
 from cloister.sealing import SecretKey
@@ -250,7 +250,8 @@ def check_segment(
             stream.grow(frame.raw)
             report.records += frame.count
         if foreign:
-            report.add("malformed", path, f"{unknown(foreign[0])}, {len(foreign)} in all: a newer one may")
+            which = f"record {foreign[0].seq}" + (f", and {len(foreign) - 1} more" if foreign[1:] else "")
+            report.add("malformed", path, f"of a form that this version does not know: {which}; a newer one may")
         if reader.torn:
             raise JournalError(reader.torn)
         if not closed and path.suffix != OPEN:
