@@ -378,6 +378,7 @@ OTHER_CODE: Literal["other"] = "other"
 SeriousCode = Literal[
     "behaviour.end",
     "export.state-lost",
+    "journal.begun-anew",
     "journal.damaged",
     "journal.link",
     "journal.malformed",

@@ -16,7 +16,10 @@ class Store:
     objects: dict[str, bytes] = field(default_factory=dict)
     tries: int = 0
     fails: str = ""
-    """`503`: refuses; `lost`: keeps the object but its answer never arrives; `cut`: takes half and hangs up."""
+    """`503`, or another status: refuses; `lost`: keeps the object but its answer never arrives; `cut`: takes half and
+    hangs up."""
+    which: str = ""
+    """It refuses what has this in its name."""
 
 
 @contextmanager
@@ -35,7 +38,8 @@ def storing(path: Path) -> Iterator[Store]:
                 self.close_connection = True
                 return
             data = self.rfile.read(length)
-            status = 503 if store.fails == "503" else 412 if self.path in store.objects else 200
+            refuses = store.fails.isdecimal() and store.which in self.path
+            status = int(store.fails) if refuses else 412 if self.path in store.objects else 200
             if status == 200:
                 assert self.headers["If-None-Match"] == "*"
                 store.objects[self.path] = data

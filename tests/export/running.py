@@ -83,13 +83,13 @@ class Exporter:
             return False
 
     def knows(self, sink: str, segment: str) -> bool:
-        """Whether it will remember that a sink was told a segment, `<stream>/<number>.cja`.
+        """Whether it will remember that a sink was told a segment, `<stream>/<number>.<digest>.cja`.
 
         What a sink was told a moment before a kill it is told once more: nothing is lost, but it may come twice.
         """
         standings = json.loads((self.root / "state" / f"{sink}.json").read_text())["standings"]
         stream, _, name = segment.partition("/")
-        number = int(Path(name).stem)
+        number = int(name.partition(".")[0])
         return any(prefix.endswith(f"/{stream}/") and kept["next"] > number for prefix, kept in standings.items())
 
     def counts(self) -> object:

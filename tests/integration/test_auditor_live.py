@@ -553,7 +553,7 @@ class TestLife:
             kinds = ["start", "request", "reply.part", "reply.part", "reply", "stop"]
             assert [r["type"] for r in auditor.records()] == kinds
             (shipped,) = auditor.store.objects
-            assert re.fullmatch(r"/interaction-logs/ns/sa/[^/]+/\d{10}\.cja", shipped)
+            assert re.fullmatch(r"/interaction-logs/ns/sa/[^/]+/\d{10}\.[0-9a-f]{16}\.cja", shipped)
             assert b"under way" not in auditor.store.objects[shipped]
             auditor.start()
             assert auditor.ask().status == 200

@@ -79,14 +79,15 @@ class Writer:
 
     def put(self, path: Path, body: bytes | None = None) -> None:
         """Ship one."""
-        key = f"support-bot-inference/inference/{object_name(path)}"
-        self._client.put_object(Bucket=LOGS, Key=key, Body=path.read_bytes() if body is None else body)
+        body = path.read_bytes() if body is None else body
+        key = f"support-bot-inference/inference/{object_name(path, body)}"
+        self._client.put_object(Bucket=LOGS, Key=key, Body=body)
 
     def ship(self, *records: dict[str, Any]) -> str:
-        """Write and put; which segment that is, `<stream>/<number>.cja`."""
+        """Write and put; which segment that is, `<stream>/<number>.<digest>.cja`."""
         path = self.write(*records)
         self.put(path)
-        return object_name(path)
+        return object_name(path, path.read_bytes())
 
 
 def alert(code: str = "behaviour.end", severity: str = "critical", **more: Any) -> dict[str, Any]:
@@ -226,7 +227,7 @@ def test_gaps_and_forgeries_are_alerts_themselves(world: tuple[Exporter, Sink, S
     writer.write(alert())  # never arrives
     last = writer.write(alert("behaviour.flag", "warning", exchange="last"))
     writer.put(last)
-    foreign = "support-bot-inference/inference/" + "0" * 32 + "/0000000000.cja"
+    foreign = "support-bot-inference/inference/" + "0" * 32 + f"/0000000000.{'0' * 16}.cja"
     writer._client.put_object(Bucket=LOGS, Key=foreign, Body=last.read_bytes())
     until(lambda: sum(one["code"].startswith("journal.") for one in hooked(hook)) >= 2, "what is wrong")
 

@@ -1,9 +1,12 @@
 """`cloister keys` and `cloister audit`, as a person at a terminal uses them."""
 
 import errno
+import hashlib
 import json
 import os
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +89,25 @@ def test_verify(journal: Path, key: Path, tmp_path: Path) -> None:
     segment.write_bytes(segment.read_bytes()[:-3])
     found = json.loads(run("audit", "verify", journal, "-o", "json", code=1))
     assert found["findings"][0]["where"] == str(segment)
+
+
+def test_verify_names_streams_and_where_they_begin(journal: Path, key: Path, tmp_path: Path) -> None:
+    (stream,) = (path.name for path in journal.iterdir() if path.is_dir())
+    printed = run("audit", "verify", journal, "--anchor", tmp_path / "log")
+    assert f"a/b/{stream}: 1 segments, 4 records\n" in printed
+    with JournalWriter(tmp_path / "other", identity="spiffe://a/c", recipients=[KEY.public], max_age_s=0) as writer:
+        for at in range(3):
+            say(writer, "one", at=at)
+            writer.tick()
+    other = writer.origin
+    printed = run("audit", "verify", journal, tmp_path / "other", "--anchor", tmp_path / "log")
+    assert f"{other}: 3 segments, 3 records, no anchor\n" in printed
+    min((tmp_path / "other").rglob("*.sealed")).unlink()
+    assert "--from-oldest" in run("audit", "verify", tmp_path / "other", code=1)
+    printed = run("audit", "verify", tmp_path / "other", "--from-oldest")
+    assert f"{other}: 2 segments, 2 records, which begin with segment 1, record 1, of " in printed
+    found = json.loads(run("audit", "verify", tmp_path / "other", "--from-oldest", "-o", "json"))
+    assert found["streams"][other]["begins"]["segment"] == 1
 
 
 def test_decrypt_and_tail(journal: Path, key: Path) -> None:
@@ -326,3 +348,121 @@ def test_stats(tmp_path: Path, key: Path) -> None:
         ["ada", "small", "2", "2", "0", "0", "7", "9", "2000", "2450", "prompt-injection:1"]
     ]
     assert "weekday is not among day" in run("audit", "stats", path, "--key", key, "--by", "weekday", code=2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--since", "1970-01-01T00:00:10Z"], "abc"),
+        (["--since", "1970-01-01T00:00:10.5Z"], "bc"),
+        (["--since", "1970-01-01T01:00:11+01:00"], "c"),
+        (["--until", "1970-01-01T00:00:10Z"], ""),
+        (["--until", "1970-01-01 00:00:10.5"], "a"),
+        (["--until", "1970"], ""),
+        (["--since", "1h"], ""),
+    ],
+)
+def test_times_are_compared_as_times(tmp_path: Path, key: Path, arguments: list[str], found: str) -> None:
+    with writer_in(tmp_path / "journal") as writer:
+        for message, at in (("a", 10.0), ("b", 10.5), ("c", 11.0)):
+            say(writer, message, at=at)
+    printed = run("audit", "search", tmp_path / "journal", "--key", key, "-o", "json", *arguments)
+    assert "".join(json.loads(line)["message"] for line in printed.splitlines()) == found
+
+
+@pytest.mark.parametrize("command", ["search", "stats"])
+def test_what_is_no_time_is_an_error(journal: Path, key: Path, command: str) -> None:
+    assert "--until 'yesterday': is no time" in run(
+        "audit", command, journal, "--key", key, "--until", "yesterday", code=2
+    )
+
+
+def test_decrypt_prints_the_lines_whose_hashes_are_in_them(journal: Path, key: Path) -> None:
+    lines = run("audit", "decrypt", journal, "--key", key).splitlines()
+    assert [json.loads(line)["prev"] for line in lines[1:]] == [
+        hashlib.sha256(line.encode()).hexdigest() for line in lines[:-1]
+    ]
+    assert "bytes" not in lines[0], "nothing is there that was not recorded"
+
+
+@pytest.mark.parametrize("command", [("decrypt",), ("search",), ("search", "-o", "json"), ("stats",), ("tail",)])
+def test_damage_is_said_and_ends_with_an_exit_code(tmp_path: Path, key: Path, command: tuple[str, ...]) -> None:
+    """What is shown is not everything."""
+    path = tmp_path / "journal"
+    with JournalWriter(path, identity="spiffe://a/b", recipients=[KEY.public], max_age_s=0) as writer:
+        for message in ("one", "two", "three"):
+            say(writer, message)
+            writer.tick()
+    damaged = sorted(path.rglob("*.sealed"))[1]
+    damaged.write_bytes(damaged.read_bytes()[:-400])
+    result = CliRunner().invoke(cli.app, ["audit", command[0], str(path), "--key", str(key), *command[1:]])
+    assert result.exit_code == 1
+    assert str(damaged) in result.stderr
+    assert "cloister audit verify" in result.stderr
+    if command[0] in ("decrypt", "tail"):
+        assert [word for word in ("one", "two", "three") if word in result.stdout] == ["one", "three"]
+
+
+STEERING = "eve\x1b[2J\x9b31m\u202e\u2028\x7f"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("search",),
+        ("search", "-o", "json"),
+        ("stats", "--by", "user"),
+        ("stats", "--by", "user", "-o", "json"),
+        ("tail",),
+    ],
+)
+def test_no_record_steers_a_terminal(tmp_path: Path, key: Path, command: tuple[str, ...]) -> None:
+    path = tmp_path / "journal"
+    with writer_in(path) as writer:
+        asked = {"type": "request", "time": timestamp(0), "exchange": "e", "user.id": STEERING, "content": STEERING}
+        writer.append([encode(asked)])
+    printed = run("audit", command[0], path, "--key", key, *command[1:])
+    assert "eve" in printed
+    assert all(character == "\n" or character.isprintable() for character in printed)
+    if command[0] == "tail":
+        assert json.loads(printed)["user.id"] == STEERING
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_decrypt_is_exact_unless_a_terminal_would_obey(
+    tmp_path: Path, key: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    path = tmp_path / "journal"
+    with writer_in(path) as writer:
+        say(writer, STEERING)
+    monkeypatch.setattr("cloister.cli.audit._to_a_terminal", lambda: terminal)
+    printed = run("audit", "decrypt", path, "--key", key).removesuffix("\n")
+    assert json.loads(printed)["record"]["message"] == STEERING
+    assert printed.isprintable() == terminal
+
+
+def test_no_file_name_or_header_steers_a_terminal(journal: Path, tmp_path: Path) -> None:
+    (sealed,) = journal.rglob("*.sealed")
+    magic, header, _ = sealed.read_bytes().split(b"\n", 2)
+    odd = json.dumps(json.loads(header) | {"zz\x1b[2J\n0 findings": 1}, sort_keys=True, separators=(",", ":"))
+    folder = tmp_path / "odd\x1b[8m\u202e"
+    folder.mkdir()
+    (folder / "0.cja").write_bytes(magic + b"\n" + odd.encode() + b"\n")
+    printed = run("audit", "verify", folder, code=1)
+    assert "malformed" in printed
+    assert all(character == "\n" or character.isprintable() for character in printed)
+    told = run("audit", "verify", folder / "absent\x1b[2J", code=2)
+    assert all(character == "\n" or character.isprintable() for character in told)
+
+
+def test_rows_are_about_each_thing_once(journal: Path, key: Path) -> None:
+    assert "twice" in run("audit", "stats", journal, "--key", key, "--by", "day,day", code=2)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is full is of Linux")
+@pytest.mark.parametrize("more", [(), ("-o", "json")])
+def test_a_full_disk_is_no_finding(journal: Path, more: tuple[str, ...]) -> None:
+    command = [sys.executable, "-c", "from cloister.cli import main; main()", "audit", "verify", str(journal), *more]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (2, "error: standard output: No space left on device\n")

@@ -1,14 +1,17 @@
 """Tampering with a journal: whatever is done to it is found, by the files alone or with the anchors kept outside."""
 
+import json
 import os
 import shutil
+import weakref
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from cloister.journal import JournalWriter, encode, timestamp
+from cloister.journal import JournalWriter, encode, object_name, timestamp
+from cloister.journal.header import Header
 from cloister.journal.reader import read_journal
 from cloister.journal.segment import CRC_SIZE, LENGTH_SIZE, SegmentReader, cut_frame
 from cloister.journal.verify import Report, anchors_in, verify
@@ -271,8 +274,6 @@ def test_a_strangers_key_opens_nothing(journal: tuple[Path, list[str]]) -> None:
 
 
 def test_anchors_as_notes_and_as_log_lines(journal: tuple[Path, list[str]]) -> None:
-    import json  # noqa: PLC0415
-
     notes = journal[1]
     assert anchors_in("".join(notes)) == notes
     lines = [json.dumps({"event": "checkpoint", "checkpoint": note}) for note in notes]
@@ -300,3 +301,103 @@ def test_a_segment_that_goes_away_meanwhile(journal: tuple[Path, list[str]], tmp
             return super().__iter__()
 
     assert codes(verify([path], anchors=Shipping())) == {"damaged"}
+
+
+def stored(directory: Path, target: Path, prefix: str = "bot-inference/inference") -> Path:
+    """Segments as a copy of the store has them."""
+    for path in directory.rglob("*.sealed"):
+        place = target / prefix / object_name(path, path.read_bytes())
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    return target
+
+
+@pytest.mark.parametrize("below", ["", "bot-inference", "bot-inference/inference"])
+def test_segments_that_lie_where_they_belong(tmp_path: Path, below: str) -> None:
+    directory = tmp_path / "journal"
+    notes = write(directory, (2, 1))
+    assert verify([directory], [KEY], notes).findings == []
+    store = stored(directory, tmp_path / "elsewhere" / "store")
+    assert verify([store / below], [KEY], notes).findings == []
+    assert verify(sorted(store.rglob("*.cja")), [KEY], notes).findings == []
+    assert verify([store, store / below, *store.rglob("*.cja")], [KEY], notes).segments == 2
+
+
+@pytest.mark.parametrize("prefix", ["bot-training/training", "bot-inference/training", "bot-training/inference"])
+def test_a_stream_in_anothers_name_is_misplaced(tmp_path: Path, prefix: str) -> None:
+    """Whatever a writer says in its segments, it can put them below its own prefix alone."""
+    write(tmp_path / "forged", (2, 1))
+    store = stored(tmp_path / "forged", tmp_path / "store", prefix)
+    found = verify([store], [KEY]).findings
+    assert [finding.code for finding in found] == ["misplaced"] * 2
+    assert "segment 0 of cluster.local/ns/bot-inference/sa/inference/" in found[0].message
+
+
+def test_a_segment_under_anothers_number_or_stream_is_misplaced(tmp_path: Path) -> None:
+    write(tmp_path / "journal", (1, 1))
+    last = max((tmp_path / "journal").rglob("*.sealed"))
+    last.rename(last.with_stem("0000000003"))
+    assert codes(verify([tmp_path / "journal"], [KEY])) == {"misplaced"}
+    other = tmp_path / "other" / ("ab" * 16)
+    other.mkdir(parents=True)
+    shutil.copy(last.with_stem("0000000003"), other / "0000000001.sealed")
+    assert "misplaced" in codes(verify([tmp_path / "other"], [KEY]))
+
+
+def test_where_older_segments_are_gone_the_oldest_is_taken_at_its_word_when_asked(
+    journal: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    path, (_, notes) = copy(journal, tmp_path), journal
+    for name in ("0.cja", "1.cja"):
+        (path / name).unlink()
+    strict = verify([path], [KEY], notes)
+    assert [finding.code for finding in strict.findings] == ["order"]
+    assert "--from-oldest" in strict.findings[0].message
+    report = verify([path], [KEY], notes, from_oldest=True)
+    assert report.findings == []
+    (extent,) = report.streams.values()
+    assert (extent.segments, extent.records, extent.anchors) == (2, 4, len(notes))
+    assert extent.begins
+    assert extent.begins[:2] == (2, 3)
+    assert 0 < extent.older < extent.anchors
+
+
+def test_the_oldest_taken_at_its_word_is_no_way_around_anchors(journal: tuple[Path, list[str]], tmp_path: Path) -> None:
+    path = copy(journal, tmp_path)
+    for name in ("0.cja", "3.cja"):
+        (path / name).unlink()
+    assert codes(verify([path], [KEY], journal[1], from_oldest=True)) == {"cut"}
+    (path / "1.cja").unlink()
+    (path / "2.cja").unlink()
+    assert codes(verify([path], [KEY], journal[1], from_oldest=True)) == {"missing"}
+    shutil.copy(journal[0] / "0.cja", path)
+    shutil.copy(journal[0] / "2.cja", path)
+    assert "order" in codes(verify([path], [KEY], from_oldest=True)), "a gap in between stays one"
+
+
+def test_what_is_held_of_a_segment_does_not_grow_with_its_header(tmp_path: Path) -> None:
+    """Headers are some kilobytes each, and a year has half a million segments."""
+    write(tmp_path / "journal", (1,) * 40)
+    headers: list[object] = []
+    parse = Header.parse
+
+    def parsed(raw: bytes) -> Header:
+        header = parse(raw)
+        headers.append(weakref.ref(header))
+        assert sum(one() is not None for one in headers) < 5  # type: ignore[operator]
+        return header
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Header, "parse", parsed)
+        assert verify([tmp_path / "journal"], [KEY]).findings == []
+    assert len(headers) >= 80
+
+
+def test_anchors_as_a_node_keeps_them(journal: tuple[Path, list[str]]) -> None:
+    """The container runtime interface's log files, and `kubectl logs --timestamps`."""
+    notes = journal[1]
+    lines = [json.dumps({"event": "checkpoint", "checkpoint": note}) for note in notes]
+    for before in ("2025-12-01T10:00:00.000000000Z stdout F ", "2025-12-01T10:00:00.000000000Z "):
+        said = "\n".join([f"{before}Traceback of something", *(before + line for line in lines)])
+        assert anchors_in(said) == notes
+    assert anchors_in("\n".join(['{"event": "serving"}', *notes])) == notes

@@ -1,8 +1,10 @@
 """What the keeper does when rclone refuses or hangs (ZT-25)."""
 
 import json
+import os
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -16,6 +18,7 @@ from cloister.jobs.keeper import program, rclone
 from cloister.jobs.keeper.bucket import Bucket
 from cloister.jobs.keeper.program import Program
 from cloister.jobs.keeper.rclone import Rclone, RcloneAwayError, RcloneError
+from cloister.jobs.keeper.rotation import Rotation
 from cloister.keyring import Keyring
 from cloister.sidecar import Keeper
 from tests.store.running import key
@@ -147,3 +150,43 @@ def test_what_failed_is_tried_again_soon(server: Server, tmp_path: Path, monkeyp
     assert done(program._FAILED_SECONDS) == set()
     assert done(program._BUCKET_SECONDS) == {"operations/size"}
     assert done(program._LEFTOVER_SECONDS) == {"operations/delete", "operations/size"}
+
+
+@pytest.fixture
+def emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str | None]:
+    """A keeper that begins, and finds nothing under the old keys: the report that it leaves, None without one."""
+    monkeypatch.setattr(Rotation, "run", lambda *_: True)
+    for name in ("data", "keys"):
+        (tmp_path / name).mkdir()
+
+    def left() -> str | None:
+        log = tmp_path / "log"
+        log.unlink(missing_ok=True)
+        config = Keeper(
+            store="checkpoints",
+            keyring=str(tmp_path / "keyring.json"),
+            data=str(tmp_path / "data"),
+            keys=str(tmp_path / "keys"),
+            control=str(tmp_path / "control"),
+            termination_log=str(log),
+        )
+        reported = Program(config)._rotate(KEYS)
+        assert reported == log.exists()
+        return log.read_text() if reported else None
+
+    return left
+
+
+def test_a_report_that_nobody_acted_on_is_left_again(emptied: Callable[[], str | None], tmp_path: Path) -> None:
+    """Another end may have taken its place before the operator looked."""
+    reported = tmp_path / "keys" / "reported.json"
+    first = emptied()
+    assert first
+    assert emptied() is None, "not at once: it would end again and again"
+    past = time.time() - program._REPORT_SECONDS - 1
+    os.utime(reported, (past, past))
+    assert emptied() == first
+    assert emptied() is None
+    future = time.time() + 3600
+    os.utime(reported, (future, future))
+    assert emptied() == first, "a clock that was set back keeps nothing from being told"

@@ -1,5 +1,7 @@
 """Keys and what is wrapped for them: opened by the right key for the right purpose, unchanged, and else by nobody."""
 
+import errno
+import os
 import stat
 from pathlib import Path
 
@@ -116,3 +118,18 @@ def test_a_file_without_a_key(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(SealingError, match=str(path)):
         read_secrets(path)
+
+
+def test_a_full_disk_leaves_nothing_that_stands_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, key = tmp_path / "new.key", KEYS[Kind.MLKEM768X25519]
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(SealingError, match="no space left"):
+            write_secret(path, key)
+    assert not path.exists()
+    write_secret(path, key)
+    assert [one.text for one in read_secrets(path)] == [key.text]

@@ -5,7 +5,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from cloister.auditor.s3.service import Means as S3Means
 from cloister.auditor.s3.service import Service
 from cloister.auditor.shipping import Shipper
 from cloister.auditor.stats import Stats
-from cloister.journal import SCHEMA_VERSION, JournalWriter, timestamp
+from cloister.journal import SCHEMA_VERSION, JournalWriter, encode, timestamp
 from cloister.sealing import parse_public
 
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ async def run(config: sidecar.Auditor) -> None:
         Path(config.journal.directory),
         identity=config.identity,
         recipients=[parse_public(text) for text in config.journal.recipients],
+        opening=lambda incident: _opening(config, content_key, stats, incident),
     )
+    writer.append(())
     recorder = Recorder(writer)
-    await recorder.record(_start_record(config, content_key, writer.incident))
     connections: set[Downstream] = set()
     shipper = Shipper(config.journal, stats)
     address = config.upstream.address if config.upstream else config.s3_upstream
@@ -226,6 +227,17 @@ async def _drain(connections: set[Downstream]) -> None:
     if cut:
         # Each still says in the journal how it ended.
         await asyncio.wait(cut, timeout=CUT_SECONDS)
+
+
+def _opening(config: sidecar.Auditor, content_key: bytes, stats: Stats, incident: str | None) -> Iterator[bytes]:
+    """The records with which this process begins, and any stream that it has to begin anew."""
+    yield encode(_start_record(config, content_key, incident))
+    if incident:
+        _log.error("a new stream of the journal begins", why=incident)
+        stats.alerts["journal", "critical"] += 1
+        message = f"The stream of the journal before this one was given up, and is left as it is: {incident}"
+        alert = {"type": "alert", "code": "journal.begun-anew", "severity": "critical", "message": message}
+        yield encode({"time": timestamp(time.time()), **alert})
 
 
 def _start_record(config: sidecar.Auditor, content_key: bytes, incident: str | None) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import random
 import time
 from pathlib import Path
@@ -21,9 +22,16 @@ KEEP_BYTES = 256 << 20
 """Shipped segments stay for a while beside the journal, a second copy should the store lose its volume."""
 _STORED = (200, 201, 204)
 _ALREADY_THERE = 412
-"""`If-None-Match: *` (RFC 9110, section 13.1.2): the answer to an earlier try was lost. Nothing is overwritten."""
+"""`If-None-Match: *` (RFC 9110, section 13.1.2): the answer to an earlier try was lost. Nothing is overwritten, and
+what is there has these bytes: its name says so."""
+_OF_THE_STORE = (401, 403, 408, 429)
+"""Refusals that the next segment would get as well. Any other of a client's errors (4xx) is of this one alone."""
 
 _log = structlog.get_logger()
+
+
+class _AwayError(Exception):
+    """The store, or the way to it, does not work: no segment can be shipped now."""
 
 
 class Shipper:
@@ -74,30 +82,43 @@ class Shipper:
         return error is None
 
     async def _round(self, session: aiohttp.ClientSession) -> str | None:
-        """Why it ended early, or None. OSError where the volume fails."""
+        """What went wrong first, or None: one segment that can't be shipped holds up no other. OSError where the volume
+        fails."""
         waiting = await asyncio.to_thread(sealed_segments, self._directory)
         self._stats.unshipped = len(waiting)
+        first = None
         for path in waiting:
-            if error := await self._put(session, path):
-                return error
+            try:
+                error = await self._put(session, path)
+            except _AwayError as away:
+                return first or f"{path}: {away}"
+            if error:
+                first = first or f"{path}: {error}"
+                continue
             await asyncio.to_thread(_mark_shipped, path)
             self._stats.segments_shipped += 1
             self._stats.unshipped -= 1
         await asyncio.to_thread(tidy, self._directory, time.time())
-        return None
+        return first
 
     async def _put(self, session: aiohttp.ClientSession, path: Path) -> str | None:
-        """Why it failed, or None."""
-        url = f"http://cloister{self._journal.path}{object_name(path)}"
+        """Why this segment can't be shipped, or None; _AwayError where no other could either."""
         headers = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
         try:
             data = await asyncio.to_thread(path.read_bytes)
+        except OSError as error:
+            return f"{type(error).__name__}: {error.strerror}"
+        url = f"http://cloister{self._journal.path}{object_name(path, data)}"
+        try:
             async with session.put(url, data=data, headers=headers) as answer:
                 if answer.status in (*_STORED, _ALREADY_THERE):
                     return None
-                return f"the store answered {answer.status}"
+                refused = f"the store answered {answer.status}"
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            return f"{type(error).__name__}: {error}"
+            raise _AwayError(f"{type(error).__name__}: {error}") from error
+        if 400 <= answer.status < 500 and answer.status not in _OF_THE_STORE:
+            return refused
+        raise _AwayError(refused)
 
     def _session(self) -> aiohttp.ClientSession:
         # 60 seconds for 8 MiB; a store that stands still must not hold the rest up for longer.
@@ -110,7 +131,7 @@ class Shipper:
 
 
 def tidy(directory: Path, now: float) -> None:
-    """Deletes shipped segments that are old, or beyond what is kept."""
+    """Deletes what was shipped long ago, or is beyond what is kept."""
     kept = 0
     for path in reversed(removable_segments(directory)):
         state = path.stat()
@@ -120,4 +141,5 @@ def tidy(directory: Path, now: float) -> None:
 
 
 def _mark_shipped(path: Path) -> None:
+    os.utime(path)  # its age counts from here: it may have waited for the store for longer than it is kept
     path.rename(path.with_suffix(".shipped"))

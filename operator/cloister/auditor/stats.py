@@ -15,7 +15,7 @@ SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0)
 MAX_MODELS, OTHER = 64, "other"
 """Models whose tokens are counted apart, and what all further ones are called."""
 
-ALERTS = (("behaviour", "warning"), ("behaviour", "critical"), ("drift", "warning"))
+ALERTS = (("behaviour", "warning"), ("behaviour", "critical"), ("drift", "warning"), ("journal", "critical"))
 """What raises an alert, and how serious it is."""
 
 

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import typer
 
+from cloister.cli.printable import printable
+
 BAD_INPUT = 2
 """Exit code of input that can't be used; 1 is for findings about input that can."""
 _INTERRUPTED = 130
@@ -36,5 +38,5 @@ def friendly(*known: type[Exception], interrupted: str = "") -> Iterator[None]:
 
 def _shown(*messages: str) -> typer.Exit:
     for message in messages:
-        typer.echo(f"error: {message}", err=True)
+        typer.echo("\n".join(map(printable, f"error: {message}".split("\n"))), err=True)
     return typer.Exit(BAD_INPUT)

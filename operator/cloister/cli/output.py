@@ -1,14 +1,19 @@
 """How commands print: the same bytes into a pipe every time, colour only for a terminal that wants it."""
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import Any
 
 import yaml
 from rich.console import Console
 from rich.text import Text
+
+from cloister.cli.errors import UserError
+from cloister.cli.printable import printable, steady
 
 
 class Data(StrEnum):
@@ -48,9 +53,24 @@ def as_yaml(value: object) -> str:
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
 
 
-def as_json(value: object) -> str:
-    """Indented JSON."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+def as_json(value: object, indent: int | None = 2) -> str:
+    """One JSON document, indented, or in one line."""
+    return steady(json.dumps(value, indent=indent, ensure_ascii=False)) + "\n"
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """A standard output that takes no more, because its disk is full, is told as an error; a reader who has left is
+    not."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) or error.filename is not None:
+            raise
+        with suppress(OSError, ValueError):  # what is still buffered must not fail once more at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise UserError(f"standard output: {error.strerror or error}") from None
 
 
 def emit(value: object, form: Data) -> None:
@@ -60,7 +80,7 @@ def emit(value: object, form: Data) -> None:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[Text]:
     """Columns as wide as they need, three spaces apart, as kubectl prints them; nothing is cut."""
-    body = [list(row) for row in rows]
+    body = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
 
     def line(cells: Sequence[str]) -> str:

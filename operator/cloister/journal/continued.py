@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,7 @@ from cloister.journal.checkpoint import Verifier
 from cloister.journal.errors import JournalError, SegmentGoneError
 from cloister.journal.header import ZERO_HASH, Count, Hash, Header, Previous
 from cloister.journal.merkle import CompactRange
+from cloister.journal.place import Place
 from cloister.journal.reader import opened
 from cloister.journal.records import Line
 from cloister.journal.verify import Course, Finding, Report, check_segment
@@ -40,14 +41,6 @@ class Standing(BaseModel):
         return self.model_copy(update={"next": number + 1, "adopted": True, "previous": None})
 
 
-class Place(NamedTuple):
-    """Where a segment lies, and so what it must say that it is."""
-
-    origin: str
-    """Name of its stream, without the trust domain."""
-    number: int
-
-
 def follow(
     path: Path, place: Place, standing: Standing, keys: Sequence[SecretKey], take: Callable[[Line], None]
 ) -> tuple[Standing, list[Finding]]:
@@ -66,7 +59,7 @@ def follow(
         raise
     except JournalError as error:
         return lost, [Finding("malformed", "", str(error))]
-    if (header.origin.partition("/")[2], header.number) != (place.origin, place.number):
+    if not place.holds(header.origin, header.number):
         return lost, [Finding("misplaced", "", "it says that it belongs elsewhere")]
     course = _course(standing, header)
     try:
@@ -82,12 +75,7 @@ def follow(
 def _course(standing: Standing, header: Header) -> Course:
     course = Course(header.origin)
     if standing.adopted and standing.previous is None:
-        course.previous, course.seq, course.head, course.tree = (
-            header.previous,
-            header.seq,
-            header.prev,
-            header.range(),
-        )
+        course.adopt(header)
     else:
         course.previous, course.seq, course.head = standing.previous, standing.seq, standing.head
         course.tree = CompactRange(standing.size, [bytes.fromhex(root) for root in standing.tree])

@@ -10,6 +10,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -159,9 +160,13 @@ def removable_segments(directory: Path) -> list[Path]:
     return found
 
 
-def object_name(path: Path) -> str:
-    """Name of a segment in a store: `<stream id>/<number>.cja`."""
-    return f"{path.parent.name}/{path.stem}{OBJECT}"
+def object_name(path: Path, data: bytes) -> str:
+    """Name of a segment in a store, `<stream id>/<number>.<digest>.cja`, with the first 16 digits of its SHA-256.
+
+    So what has the name has the content, and a store that takes each name once never keeps one segment from another:
+    of a volume that was put back from a copy, what is written anew lies beside what was shipped before.
+    """
+    return f"{path.parent.name}/{path.stem}.{hashlib.sha256(data).hexdigest()[:16]}{OBJECT}"
 
 
 @contextlib.contextmanager

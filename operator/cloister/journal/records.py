@@ -4,7 +4,7 @@ Writers make plain dicts, which :func:`encode` writes fast; readers get them che
 OpenTelemetry's GenAI attributes where it has them. A field that does not apply is absent. docs/journal.md is the table.
 """
 
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import Annotated, Any, Literal, NamedTuple, TypeGuard
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
@@ -89,7 +89,7 @@ class _Verdicts(_Model):
 class _Content(_Model):
     """What was said, as `cloister.content` of the last `start` has it."""
 
-    bytes: Size = Field(0)
+    bytes: Size | None = None
     """Of the content as it was sent, whatever is kept of it."""
     content: str | None = None
     """Full: the text as it was sent. Redacted: with marks in place of what identifies people and opens doors."""
@@ -326,16 +326,41 @@ def parse(raw: bytes) -> Record:
         raise _malformed(error) from None
 
 
-def parse_line(raw: bytes) -> Line:
-    """The typed line; JournalError names the field that is wrong, or that it is not in its one canonical form."""
+class Envelope(NamedTuple):
+    """Where a line says that it belongs."""
+
+    prev: str
+    seq: int
+
+
+def parse_envelope(raw: bytes) -> Envelope:
+    """What a line says around its record, of whatever type that is; JournalError where it is none, or is not in its one
+    canonical form."""
     try:
-        if orjson.dumps(orjson.loads(raw), option=_OPTIONS) != raw:
-            raise JournalError("the line is not in canonical form")
-        return Line.model_validate_json(raw)
+        line = orjson.loads(raw)
+        canonical = orjson.dumps(line, option=_OPTIONS) == raw
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         raise JournalError("the line is not JSON") from None
+    if not canonical:
+        raise JournalError("the line is not in canonical form")
+    match line:
+        case {"prev": str(prev), "record": {"type": str()}, "seq": int(seq)} if len(line) == 3:
+            return Envelope(prev, seq)
+    raise JournalError("the line is not a record with prev and seq")
+
+
+def typed(raw: bytes) -> Line:
+    """The typed line; JournalError names the field that is wrong, or that this version does not know."""
+    try:
+        return Line.model_validate_json(raw)
     except ValidationError as error:
         raise _malformed(error) from None
+
+
+def parse_line(raw: bytes) -> Line:
+    """The typed line; JournalError names the field that is wrong, or that it is not in its one canonical form."""
+    parse_envelope(raw)
+    return typed(raw)
 
 
 def _malformed(error: ValidationError) -> JournalError:

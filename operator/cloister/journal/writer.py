@@ -5,7 +5,7 @@ import datetime as dt
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
@@ -62,7 +62,10 @@ class JournalWriter:
     What :meth:`append` was given is durable when it returns. When it raises, nothing of that batch counts, and the
     next call recovers: the segment is cut to its last good length, closed, and followed by a new one. What a crash
     left is put in order when a writer is made, and a journal that no crash can explain is left as it is, for shipping,
-    while a new stream begins: :attr:`incident` then says why, and belongs in an alert.
+    while a new stream begins: :attr:`incident` then says why.
+
+    With `opening`, what a process and every stream begin with are its records: they stand before the first others, or
+    are written by the next :meth:`tick`.
     """
 
     def __init__(
@@ -75,8 +78,11 @@ class JournalWriter:
         max_age_s: float = MAX_AGE_S,
         clock: Callable[[], float] = time.time,
         files: Files | None = None,
+        opening: Callable[[str | None], Iterable[bytes]] = lambda _: (),
     ) -> None:
-        """`identity`: SPIFFE ID of the pod. `clock`: seconds since 1970. JournalError when it can't begin."""
+        """`identity`: SPIFFE ID of the pod. `clock`: seconds since 1970. `opening`: makes the records that come first,
+        from :attr:`incident`. JournalError when it can't begin.
+        """
         if not 1 <= len(recipients) <= MAX_RECIPIENTS:
             raise JournalError(f"{len(recipients)} recipients: a journal has 1 to {MAX_RECIPIENTS}")
         self.incident: str | None = None
@@ -88,6 +94,7 @@ class JournalWriter:
         self._max_age_s = max_age_s
         self._clock = clock
         self._files = files or OsFiles()
+        self._opening = opening
         self._segment: _Open | None = None
         self._broken = False
         self._closed = False
@@ -96,6 +103,9 @@ class JournalWriter:
             with explained("can't begin"):
                 self._stream = self._load()
                 self._chain = self._recovered()
+            self._introduced = self.origin
+            self._first = tuple(opening(self.incident))
+            """What has to be written before anything else."""
         except BaseException:
             os.close(self._lock)
             raise
@@ -115,10 +125,11 @@ class JournalWriter:
 
         JournalError when that failed: then none of them is in the journal.
         """
-        if not records:
+        if not records and not self._first:
             return
         if self._broken or self._closed:
             self._repair()
+        records = (*self._first, *records)
         segment = self._segment
         if segment is not None and segment.size >= self._max_bytes:
             self._finish(segment)
@@ -140,6 +151,7 @@ class JournalWriter:
         segment.state = state
         chain.seq = seq
         chain.head = head
+        self._first = ()
 
     def tick(self, now: float | None = None) -> None:
         """Close the segment if it is old or full, and recover from a failure; call it every second or so.
@@ -148,6 +160,8 @@ class JournalWriter:
         """
         if self._broken:
             self._repair()
+        if self._first:
+            self.append(())
         segment = self._segment
         if segment is not None:
             age = (self._clock() if now is None else now) - segment.opened
@@ -256,6 +270,9 @@ class JournalWriter:
             if self._segment is not None:
                 self._cut(self._segment)
             chain = self._recovered(expected=(self._chain.seq, self._chain.head))
+        if self._introduced != self.origin:
+            self._introduced = self.origin
+            self._first = tuple(self._opening(self.incident))
         if self._segment is not None:
             self._release(self._segment)
         self._chain = chain

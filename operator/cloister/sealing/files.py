@@ -63,14 +63,19 @@ def _read(path: Path, parse: Callable[[str], _T]) -> list[_T]:
 
 
 def write_secret(path: Path, key: SecretKey | SigningKey) -> None:
-    """Write a new key file of mode 0600. An existing file is never touched: SealingError."""
+    """Write a new key file of mode 0600. An existing file is never touched: SealingError. Nor is half of one left."""
     power = "signs in the name of" if isinstance(key, SigningKey) else "reads what is sealed for"
     text = f"# Cloister secret key. Whoever has it {power}:\n# {key.public}\n{key.text}\n"
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            with os.fdopen(fd, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseException:
+            path.unlink(missing_ok=True)  # ours, and no key yet; it would stand in the way of the next try
+            raise
     except FileExistsError as error:
         raise SealingError(f"{path}: there is a file already, and a key is never overwritten: name another") from error
     except OSError as error:

@@ -12,10 +12,11 @@ import typer
 from rich import filesize
 
 from cloister.cli.data import identity as identities
-from cloister.cli.data.places import Place, check_apart, inside, place, shown, whole
+from cloister.cli.data.places import Place, check_apart, inside, place, whole
 from cloister.cli.errors import UserError, friendly
 from cloister.cli.options import FORM, TableForm
 from cloister.cli.output import Data, console, emit, table
+from cloister.cli.printable import printable
 
 if TYPE_CHECKING:
     from cloister.cli.data.client import Store
@@ -139,7 +140,7 @@ def get(
             name = there.key.rpartition("/")[2]
             file = Path(name) if out is None else out / name if out.is_dir() else out
             download.fetch(store, there, file, progress)
-        print(shown(str(file)))
+        print(printable(str(file)))
 
 
 def _get_all(store: "Store", there: Place, folder: Path, *, quiet: bool) -> None:
@@ -162,9 +163,9 @@ def _get_all(store: "Store", there: Place, folder: Path, *, quiet: bool) -> None
             try:
                 file.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise UserError(f"{shown(str(file.parent))}: {error.strerror}") from None
+                raise UserError(f"{printable(str(file.parent))}: {error.strerror}") from None
             download.fetch(store, Place(there.store, key), file, progress)
-            print(shown(str(file)))
+            print(printable(str(file)))
 
 
 def _store(deployment: str, there: Place, endpoint: str | None, folder: Path | None) -> "Store":
@@ -188,7 +189,7 @@ def _document(there: Place, found: list["Entry"]) -> dict[str, object]:
 
 
 def _row(one: "Entry") -> tuple[str, str, str]:
-    return "" if one.size is None else filesize.decimal(one.size), _time(one), shown(one.key)
+    return "" if one.size is None else filesize.decimal(one.size), _time(one), printable(one.key)
 
 
 def _time(one: "Entry") -> str:

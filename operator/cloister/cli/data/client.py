@@ -18,8 +18,8 @@ from botocore.httpsession import URLLib3Session
 
 from cloister import names
 from cloister.cli.data.identity import Identity
-from cloister.cli.data.places import shown
 from cloister.cli.errors import UserError
+from cloister.cli.printable import printable
 from cloister.zones import GATE_PORT, Component
 
 CONNECTIONS = 4
@@ -50,12 +50,12 @@ class Store:
 def connect(deployment: str, component: Component, identity: Identity, endpoint: str | None = None) -> Store:
     """A client for one store. Nothing is dialled yet."""
     if not _LABEL.fullmatch(deployment):
-        raise UserError(f"--deployment {shown(deployment)}: is no name of a deployment")
+        raise UserError(f"--deployment {printable(deployment)}: is no name of a deployment")
     host = names.service_host(deployment, component)
     if endpoint is None:
         endpoint = f"https://{host}:{GATE_PORT}"
     elif not _ENDPOINT.fullmatch(endpoint):
-        raise UserError(f"--endpoint {shown(endpoint)}: give https://HOST:PORT, without a path")
+        raise UserError(f"--endpoint {printable(endpoint)}: give https://HOST:PORT, without a path")
     return Store(component, endpoint, host, identity, _client(endpoint, host, identity))
 
 

@@ -15,8 +15,9 @@ from botocore.exceptions import (
 )
 
 from cloister.cli.data.client import Store, TLSError
-from cloister.cli.data.places import Place, shown
+from cloister.cli.data.places import Place
 from cloister.cli.errors import UserError
+from cloister.cli.printable import printable
 
 WRITE, READ, LIST = "write", "read", "list"
 
@@ -50,7 +51,7 @@ def explained(store: Store, place: Place, verb: str) -> Iterator[None]:
 
 def _answer(error: ClientError, store: Store, place: Place, verb: str) -> str:
     found: dict[str, Any] = error.response.get("Error", {})
-    code, message = shown(str(found.get("Code", ""))), shown(str(found.get("Message", "")))
+    code, message = printable(str(found.get("Code", ""))), printable(str(found.get("Message", "")))
     said = f" ({message})" if message and not message.isdigit() else ""
     if code in _DENIED:
         role = "writers" if verb == WRITE else "readers"
@@ -70,7 +71,7 @@ def _answer(error: ClientError, store: Store, place: Place, verb: str) -> str:
 
 
 def _handshake(reason: str, store: Store) -> str:
-    reason = shown(reason)
+    reason = printable(reason)
     if "CERTIFICATE_VERIFY_FAILED" in reason:
         return (
             f"{store.endpoint}: is not {store.host} of the deployment whose {store.identity.bundle.name} lies in"
@@ -84,4 +85,4 @@ def _handshake(reason: str, store: Store) -> str:
 
 def _why(error: Exception) -> str:
     kwargs: dict[str, Any] = getattr(error, "kwargs", {})
-    return shown(str(kwargs.get("error") or error))
+    return printable(str(kwargs.get("error") or error))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cloister import objectkeys
 from cloister.cli.errors import UserError
+from cloister.cli.printable import printable
 from cloister.spec.storage import FIELDS
 from cloister.zones import STORES, Component
 
@@ -21,7 +22,7 @@ class Place:
     key: str
 
     def __str__(self) -> str:
-        return shown(f"{self.store}/{self.key}" if self.key else str(self.store))
+        return printable(f"{self.store}/{self.key}" if self.key else str(self.store))
 
     @property
     def bucket(self) -> str:
@@ -42,7 +43,7 @@ def place(text: str) -> Place:
     """Reads `STORE/PREFIX`; the prefix may be empty and may end anywhere."""
     name, _, key = text.partition("/")
     if name not in STORES:
-        raise UserError(f"{shown(text)}: begins with no store: name one of {', '.join(STORES)}, then / and a key")
+        raise UserError(f"{printable(text)}: begins with no store: name one of {', '.join(STORES)}, then / and a key")
     _check(key, whole=False)
     return Place(Component(name), key)
 
@@ -61,10 +62,10 @@ def inside(folder: Path, relative: str) -> Path:
     Links that lie in the folder already are followed, and their targets judged.
     """
     if objectkeys.ambiguous(relative) or "\0" in relative:
-        raise UserError(f"{shown(relative)}: this key makes no path below {folder}: fetch it alone, with -o FILE")
+        raise UserError(f"{printable(relative)}: this key makes no path below {folder}: fetch it alone, with -o FILE")
     path = folder.joinpath(*relative.split("/"))
     if not path.parent.resolve().is_relative_to(folder.resolve()):
-        raise UserError(f"{shown(relative)}: {path.parent} leads out of {folder} by a link: remove the link")
+        raise UserError(f"{printable(relative)}: {path.parent} leads out of {folder} by a link: remove the link")
     return path
 
 
@@ -76,26 +77,22 @@ def check_apart(keys: Iterable[str]) -> None:
         for count in range(1, len(parts)):
             if (above := "/".join(parts[:count])) in found:
                 raise UserError(
-                    f"{shown(above)}: is an object, and so is {shown(key)}: one path can't be file and folder;"
+                    f"{printable(above)}: is an object, and so is {printable(key)}: one path can't be file and folder;"
                     " fetch them one by one, with -o FILE"
                 )
-
-
-def shown(text: str) -> str:
-    """Text of others for a terminal: what is not printable is escaped, so that no key moves the cursor."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape", "replace").decode() for one in text)
 
 
 def _check(key: str, *, whole: bool) -> None:
     if objectkeys.ambiguous(key, whole=whole):
         raise UserError(
-            f"{shown(key)}: a key has no empty segment, none that is '.' or '..', and none that begins with"
+            f"{printable(key)}: a key has no empty segment, none that is '.' or '..', and none that begins with"
             " .rclone_temp_ or .rclone_multipart_upload_"
         )
     if character := objectkeys.misread(key):
         raise UserError(
-            f"{shown(key)}: has the character {character.encode('unicode_escape').decode()}, which no store takes in a"
-            " key: rename it. (Letters must be in Unicode's composed form, NFC, as `convmv -t utf8 --nfc` makes them.)"
+            f"{printable(key)}: has the character {character.encode('unicode_escape').decode()}, which no store takes"
+            " in a key: rename it. (Letters must be in Unicode's composed form, NFC, as `convmv -t utf8 --nfc` makes"
+            " them.)"
         )
     if len(key.encode()) > objectkeys.MAX_BYTES:
-        raise UserError(f"{shown(key)}: is longer than the {objectkeys.MAX_BYTES} bytes that a key may have")
+        raise UserError(f"{printable(key)}: is longer than the {objectkeys.MAX_BYTES} bytes that a key may have")

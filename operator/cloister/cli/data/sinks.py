@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from cloister.cli.data.places import shown
 from cloister.cli.errors import UserError
+from cloister.cli.printable import printable
 
 
 class Sink(Protocol):
@@ -112,7 +112,7 @@ class Partial:
                     return os.fdopen(descriptor, "r+b")
             except BlockingIOError:
                 os.close(descriptor)
-                raise UserError(f"{shown(str(self._target))}: is being fetched by another process") from None
+                raise UserError(f"{printable(str(self._target))}: is being fetched by another process") from None
             os.close(descriptor)
 
     def _is_ours(self, descriptor: int) -> bool:
@@ -133,7 +133,7 @@ class Partial:
 def partial(target: Path, source: str) -> Iterator[Partial]:
     """A file for one attempt; OSErrors name the target."""
     if target.is_dir():
-        raise UserError(f"{shown(str(target))}: is a folder: name a file in it by -o")
+        raise UserError(f"{printable(str(target))}: is a folder: name a file in it by -o")
     try:
         found = Partial(target, source)
         try:
@@ -141,4 +141,4 @@ def partial(target: Path, source: str) -> Iterator[Partial]:
         finally:
             found.close()
     except OSError as error:
-        raise UserError(f"{shown(str(target))}: {error.strerror or error}") from error
+        raise UserError(f"{printable(str(target))}: {error.strerror or error}") from error

@@ -13,9 +13,10 @@ from s3transfer.subscribers import BaseSubscriber
 
 from cloister.cli.data.client import CONNECTIONS, Store
 from cloister.cli.data.explain import WRITE, explained
-from cloister.cli.data.places import Place, shown, whole
+from cloister.cli.data.places import Place, whole
 from cloister.cli.data.progress import Bar
 from cloister.cli.errors import UserError
+from cloister.cli.printable import printable
 
 STDIN = "-"
 PART_BYTES = 32 << 20
@@ -90,7 +91,7 @@ class _Counter(BaseSubscriber):  # type: ignore[misc] # s3transfer has no types
 
 def _tree(folder: Path, target: Place) -> Iterator[Upload]:
     def fail(error: OSError) -> None:
-        raise UserError(f"{shown(str(error.filename))}: {error.strerror}")
+        raise UserError(f"{printable(str(error.filename))}: {error.strerror}")
 
     for parent, folders, files in os.walk(folder, onerror=fail):
         folders.sort()
@@ -106,18 +107,18 @@ def _upload(path: Path, place: Place, *, follow: bool) -> Upload:
     try:
         found = path.stat(follow_symlinks=follow)
     except OSError as error:
-        raise UserError(f"{shown(str(path))}: {error.strerror}") from None
+        raise UserError(f"{printable(str(path))}: {error.strerror}") from None
     if stat.S_ISLNK(found.st_mode):
         raise _link(path)
     if not stat.S_ISREG(found.st_mode):
-        raise UserError(f"{shown(str(path))}: is no file; what a pipe or device gives comes by standard input (-)")
+        raise UserError(f"{printable(str(path))}: is no file; what a pipe or device gives comes by standard input (-)")
     if not os.access(path, os.R_OK):
-        raise UserError(f"{shown(str(path))}: may not be read")
+        raise UserError(f"{printable(str(path))}: may not be read")
     return Upload(path, whole(place), found.st_size)
 
 
 def _link(path: Path) -> UserError:
-    return UserError(f"{shown(str(path))}: is a link, which may lead out of the folder: name its target itself")
+    return UserError(f"{printable(str(path))}: is a link, which may lead out of the folder: name its target itself")
 
 
 def _check_distinct(uploads: Iterable[Upload]) -> None:

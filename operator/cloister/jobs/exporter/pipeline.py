@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cloister.jobs.exporter.figures import Figures
 from cloister.jobs.exporter.keys import Keys, KeysError
-from cloister.jobs.exporter.store import PAGE, Store, StoreError, Stream, TooLargeError
+from cloister.jobs.exporter.store import Listed, Store, StoreError, Stream, TooLargeError
 from cloister.jobs.exporter.told import Told, alert, told
 from cloister.journal import timestamp
 from cloister.journal.continued import Standing, follow
@@ -159,10 +159,10 @@ class Pipeline:
             self._memory.standings |= begin
             self._keep()
         for stream in streams:
-            numbers = await store.since(stream, self._memory.standings[stream.prefix].next)
-            more = more or len(numbers) == PAGE
-            for number in numbers:
-                await self._segment(stream, number)
+            listing = await store.since(stream, self._memory.standings[stream.prefix].next)
+            more = more or listing.more
+            for listed in listing.segments:
+                await self._segment(stream, listed)
         for component in store.crowded - self._crowded:
             self._crowded.add(component)
             id_ = f"{self._name}/{component}/too-many-streams"
@@ -170,11 +170,12 @@ class Pipeline:
         self._keep()
         return more
 
-    async def _segment(self, stream: Stream, number: int) -> None:
+    async def _segment(self, stream: Stream, listed: Listed) -> None:
+        number = listed.number
         before = self._memory.standings[stream.prefix]
         chosen = Chosen(stream, self._wanted.types, self._limit(stream))
         try:
-            path = await self._source.store.segment(stream, number)
+            path = await self._source.store.segment(stream, listed)
         except TooLargeError as error:
             after, findings = before.beyond(number), [Finding("too-large", "", str(error))]
         else:
@@ -184,7 +185,9 @@ class Pipeline:
                 after, findings = await asyncio.to_thread(follow, path, place, before, keys, chosen.take)
             except SegmentGoneError:  # room was made for another sink's
                 raise StoreError("a segment is read again") from None
-        batch = [*chosen.records, *self._found(stream, number, before, findings)]
+        if listed.others:
+            findings = [Finding("order", "", f"it comes twice: {', '.join(listed.others)} is not told"), *findings]
+        batch = [*chosen.records, *self._found(stream, listed, before, findings)]
         batch += self._left_out(stream, number, chosen.left_out)
         if batch:
             await self._taker.take(batch, self._memory)
@@ -203,17 +206,17 @@ class Pipeline:
             return None
         return self._limits.setdefault(stream.prefix, Limit(self._wanted.per_minute))
 
-    def _found(self, stream: Stream, number: int, before: Standing, findings: Sequence[Finding]) -> Iterator[Told]:
+    def _found(self, stream: Stream, listed: Listed, before: Standing, findings: Sequence[Finding]) -> Iterator[Told]:
         """What verification has found, as alerts: nobody in the zones could have raised them."""
         for finding in findings:
             self._figures.findings[self._name, finding.code] += 1
             # That what was sealed before this key was one of the journal's does not open, is no wonder.
             severity = "warning" if finding.code == "unreadable" and not before.opened else "critical"
-            message = f"Segment {stream.key(number)}: {finding.message}"
+            message = f"Segment {listed.key}: {finding.message}"
             yield _own(
                 stream.component,
                 f"journal.{finding.code}",
-                f"{stream.id}/{number:010d}/{finding.code}",
+                f"{stream.id}/{listed.number:010d}/{finding.code}",
                 message,
                 severity,
             )

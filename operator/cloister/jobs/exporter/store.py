@@ -1,6 +1,7 @@
 """The interaction-logs store, through the gate of this pod: which segments there are, and each as a file."""
 
 import asyncio
+import itertools
 import re
 import time
 from pathlib import Path
@@ -11,8 +12,8 @@ from xml.etree.ElementTree import Element, ParseError, XMLParser
 import aiohttp
 from yarl import URL
 
-from cloister.journal.continued import Place
 from cloister.journal.files import OBJECT
+from cloister.journal.place import Place
 
 MAX_SEGMENT = 64 << 20
 """Bytes. A writer closes a segment at 8 MiB, or after one record that is longer."""
@@ -27,7 +28,7 @@ MOST_STREAMS = 256
 """Of one writer: a stream a pod is usual, and one more after a damaged volume."""
 MOST_NUMBER = 10**10
 _STREAM = re.compile(r"[0-9a-f]{32}")
-_NUMBER = re.compile(rf"([0-9]{{10}}){re.escape(OBJECT)}")
+_NAME = re.compile(rf"([0-9]{{10}})[.][0-9a-f]{{16}}{re.escape(OBJECT)}")
 
 
 class StoreError(Exception):
@@ -50,14 +51,31 @@ class Stream(NamedTuple):
         """Its random id."""
         return self.prefix.rstrip("/").rpartition("/")[2]
 
-    def key(self, number: int) -> str:
-        """Of a segment."""
-        return f"{self.prefix}{number:010d}{OBJECT}"
+    def before(self, number: int) -> str:
+        """What sorts before the key of a segment of this number, and after those of all lower ones."""
+        return f"{self.prefix}{number:010d}"
 
     def place(self, number: int) -> Place:
         """What a segment in it must say that it is."""
         namespace, account, stream, _ = self.prefix.split("/")
         return Place(f"ns/{namespace}/sa/{account}/{stream}", number)
+
+
+class Listed(NamedTuple):
+    """One segment of a stream, as a listing has it."""
+
+    number: int
+    key: str
+    others: tuple[str, ...] = ()
+    """Keys of other segments of the same number: an honest writer has one, unless its volume was put back."""
+
+
+class Listing(NamedTuple):
+    """A page of a stream's segments, ascending."""
+
+    segments: list[Listed]
+    more: bool
+    """Whether others follow at once."""
 
 
 class Store:
@@ -70,7 +88,7 @@ class Store:
         self._session: aiohttp.ClientSession | None = None
         self._streams: list[Stream] = []
         self._looked: float | None = None
-        self._listings: dict[tuple[str, int], tuple[float, list[int]]] = {}
+        self._listings: dict[tuple[str, int], tuple[float, Listing]] = {}
         self._files: dict[str, Path] = {}
         self._fetching = asyncio.Lock()
         """Sinks look at the same moment, and mostly for the same segment: one of them fetches it."""
@@ -104,12 +122,12 @@ class Store:
         self.crowded.add(component)
         return found[:MOST_STREAMS]
 
-    async def since(self, stream: Stream, number: int) -> list[int]:
-        """Numbers of the stream's segments from ``number`` on, ascending; at most a page of them."""
+    async def since(self, stream: Stream, number: int) -> Listing:
+        """The stream's segments from ``number`` on; at most a page of them."""
         asked, now = (stream.prefix, number), time.monotonic()
         if asked not in self._listings or now - self._listings[asked][0] >= self._fresh:
             fresh = {key: listing for key, listing in self._listings.items() if now - listing[0] < self._fresh}
-            self._listings = fresh | {asked: (now, await self._numbers(stream, number, PAGE))}
+            self._listings = fresh | {asked: (now, await self._listing(stream, number, PAGE))}
         return self._listings[asked][1]
 
     async def last(self, stream: Stream) -> int:
@@ -118,25 +136,32 @@ class Store:
         step = 1
         while high - low > 1:
             middle = min(low + step, high - 1) if high == MOST_NUMBER else (low + high) // 2
-            found = await self._numbers(stream, middle, 1)
-            low, high = (found[0], high) if found else (low, middle)
+            found = (await self._listing(stream, middle, 1)).segments
+            low, high = (found[0].number, high) if found else (low, middle)
             step *= 2
         return low
 
-    async def _numbers(self, stream: Stream, number: int, most: int) -> list[int]:
-        begin = {"start-after": stream.key(number - 1)} if number else {}
-        page = await self._page({"prefix": stream.prefix, "max-keys": str(most), **begin})
-        keys = (element.findtext("{*}Key") or "" for element in page.iterfind("{*}Contents"))
-        matches = (_NUMBER.fullmatch(key.removeprefix(stream.prefix)) for key in keys if key.startswith(stream.prefix))
-        return sorted(found for match in matches if match and (found := int(match[1])) >= number)
+    async def _listing(self, stream: Stream, number: int, most: int) -> Listing:
+        asked = {"prefix": stream.prefix, "max-keys": str(most), "start-after": stream.before(number)}
+        page = await self._page(asked)
+        keys = sorted(element.findtext("{*}Key") or "" for element in page.iterfind("{*}Contents"))
+        numbered = [(found, key) for key in keys if (found := _number(stream, key)) is not None and found >= number]
+        segments = []
+        for found, same in itertools.groupby(numbered, key=lambda one: one[0]):
+            first, *others = (key for _, key in same)
+            segments.append(Listed(found, first, tuple(others)))
+        more = len(keys) == most
+        if more and len(segments) > 1:
+            segments.pop()  # the next page may begin with another one of its number
+        return Listing(segments, more)
 
-    async def segment(self, stream: Stream, number: int) -> Path:
+    async def segment(self, stream: Stream, listed: Listed) -> Path:
         """The segment's file, which lies here for a while; TooLargeError, StoreError."""
-        key = stream.key(number)
+        key = listed.key
         async with self._fetching:
             known = self._files.get(key)
             if known is None or not known.exists():
-                known = self._scratch / f"{stream.id}-{number:010d}{OBJECT}"
+                known = self._scratch / f"{stream.id}-{key.removeprefix(stream.prefix)}"
                 await self._download(key, known)
                 self._files[key] = known
                 while len(self._files) > KEPT_SEGMENTS:
@@ -195,3 +220,9 @@ class Store:
         """Ends its connections."""
         if self._session:
             await self._session.close()
+
+
+def _number(stream: Stream, key: str) -> int | None:
+    """Of the segment that has this key; None for what no writer of segments puts there."""
+    match = _NAME.fullmatch(key.removeprefix(stream.prefix)) if key.startswith(stream.prefix) else None
+    return int(match[1]) if match else None

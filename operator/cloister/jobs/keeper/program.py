@@ -23,6 +23,9 @@ _RETRY_SECONDS = 5.0
 _FAILED_SECONDS = 60.0
 _BUCKET_SECONDS = 3600.0
 """How often it looks whether an old key's objects are gone from a backend: each look lists all of them."""
+_REPORT_SECONDS = 600.0
+"""After which a report is left once more, while the old key is still in the keyring: the kubelet keeps the message of
+the last end alone, and the operator may have been away."""
 _RETENTION_SECONDS = 3600.0
 _LEFTOVER_SECONDS = 86400.0
 _LEFTOVER_AGE = "48h"
@@ -111,16 +114,23 @@ class Program:
             log.info("removed after their retention", objects=removed)
 
     def _rotate(self, keys: Keyring) -> bool:
-        """Move everything under the current key, where it can be moved. Report once, when under some old key nothing
-        is left."""
+        """Move everything under the current key, where it can be moved. Report when under some old key nothing is left,
+        and again for as long as nobody acts on it."""
         emptied = tuple(sorted(old for old in keys.old if self._emptied(old, keys.current)))
         report = KeeperReport(store=self._config.store, current=keys.current, emptied=emptied).model_dump_json()
-        if not emptied or (self._reported.exists() and self._reported.read_text() == report):
+        if not emptied or self._just_reported(report):
             return False
         Path(self._config.termination_log).write_text(report)
         self._reported.write_text(report)
         log.info("nothing lies under old keys", current=keys.current, emptied=emptied)
         return True
+
+    def _just_reported(self, report: str) -> bool:
+        try:
+            age = time.time() - self._reported.stat().st_mtime
+            return self._reported.read_text() == report and 0 <= age < _REPORT_SECONDS
+        except FileNotFoundError:
+            return False
 
     def _emptied(self, old: int, current: int) -> bool:
         return self._bucket.emptied(old) if self._bucket else self._rotation.run(old, current)
