@@ -1,5 +1,6 @@
 """`cloister seal`, `unseal` and `sign`, as a person at a terminal uses them, interrupts them and runs them again."""
 
+import base64
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from cloister import cli
 from cloister.sealing import Kind, generate, generate_signing, write_secret
-from cloister.weights import SignatureError, seal_file, unseal_file, verifier
+from cloister.weights import Sealer, SignatureError, WrongKeyError, seal_file, unseal_file, verifier
 from cloister.weights.stream import CHUNK
 
 KEY = generate(Kind.X25519)
@@ -211,6 +212,87 @@ def test_no_nonce_is_used_for_two_contents(what: str, weights: Path, tmp_path: P
     assert begun[chunk] not in target.read_bytes()
     unseal_file(target, tmp_path / "opened", [KEY], nothing)
     assert (tmp_path / "opened").read_bytes() == content
+
+
+class TestOthersInTheFolder:
+    """Whoever may write beside the target neither chooses the data key nor keeps what is opened (ZT-26)."""
+
+    @pytest.mark.parametrize("what", ["state for all", "state by link", "state of another", "partial for all"])
+    def test_a_run_of_others_is_not_continued(
+        self, what: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        target, partial, state = tmp_path / "out", tmp_path / ".out.partial", tmp_path / ".out.sealing"
+        with pytest.raises(InterruptedRunError):
+            seal_file(weights, target, [KEY.public], interrupt(2 * CHUNK))  # type: ignore[arg-type]
+        match what:
+            case "state for all":
+                state.chmod(0o644)
+            case "state by link":
+                state.rename(tmp_path / "elsewhere")
+                state.symlink_to(tmp_path / "elsewhere")
+            case "state of another":
+                another = os.geteuid() + 1
+                monkeypatch.setattr("os.geteuid", lambda: another)
+            case "partial for all":
+                partial.chmod(0o666)
+        begun = partial.read_bytes()
+        done = seal_file(weights, target, [KEY.public], nothing)
+        assert (done.resumed, target.read_bytes()[: len(begun)] == begun) == (0, False)
+        assert not target.stat().st_mode & 0o022
+        assert left(tmp_path) == []
+
+    def test_a_head_for_others_is_not_continued(self, weights: Path, tmp_path: Path) -> None:
+        """Even if the state claims to be for ours alone."""
+        target, other = tmp_path / "out", generate(Kind.X25519)
+        sealer = Sealer.new([KEY.public, other.public])
+        found = weights.stat()
+        state = {
+            "head": base64.b64encode(sealer.head).decode(),
+            "data_key": base64.b64encode(sealer.data_key).decode(),
+            "source": [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns],
+            "recipients": [str(KEY.public)],
+        }
+        (tmp_path / ".out.sealing").write_text(json.dumps(state))
+        (tmp_path / ".out.sealing").chmod(0o600)
+        (tmp_path / ".out.partial").write_bytes(sealer.head[:1])
+        (tmp_path / ".out.partial").chmod(0o600)
+        seal_file(weights, target, [KEY.public], nothing)
+        with pytest.raises(WrongKeyError):
+            unseal_file(target, tmp_path / "theirs", [other], nothing)
+        unseal_file(target, tmp_path / "ours", [KEY], nothing)
+
+    @pytest.mark.parametrize("what", ["for all", "symbolic link", "hard link", "pipe"])
+    def test_nothing_is_unsealed_into_what_others_have_put_there(
+        self, what: str, weights: Path, tmp_path: Path
+    ) -> None:
+        sealed, target, partial = tmp_path / "sealed", tmp_path / "out", tmp_path / ".out.partial"
+        seal_file(weights, sealed, [KEY.public], nothing)
+        ours = tmp_path / "ours"
+        ours.write_text("to be kept")
+        ours.chmod(0o600)
+        match what:
+            case "for all":
+                partial.touch()
+                partial.chmod(0o666)
+            case "symbolic link":
+                partial.symlink_to(ours)
+            case "hard link":
+                partial.hardlink_to(ours)
+            case "pipe":
+                os.mkfifo(partial, 0o600)
+        unseal_file(sealed, target, [KEY], nothing)
+        assert target.read_bytes() == WEIGHTS
+        assert stat.S_IMODE(target.stat().st_mode) == 0o600
+        assert (target.is_symlink(), target.stat().st_nlink) == (False, 1)
+        assert ours.read_text() == "to be kept"
+
+    def test_a_signature_is_not_written_through_a_link(self, weights: Path, signing_key: Path, tmp_path: Path) -> None:
+        ours = tmp_path / "ours"
+        ours.write_text("to be kept")
+        (tmp_path / ".model.gguf.sig.partial").symlink_to(ours)
+        run("sign", weights, "--key", signing_key)
+        assert ours.read_text() == "to be kept"
+        assert not (tmp_path / "model.gguf.sig").is_symlink()
 
 
 def test_a_source_that_changes_meanwhile_is_not_sealed(weights: Path, tmp_path: Path) -> None:

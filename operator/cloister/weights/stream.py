@@ -31,7 +31,8 @@ class Sealer:
         keys = derive(data_key, lines)
         if keys.mac != mac:
             raise BrokenSealError("the head is not of this data key")
-        self.chunk = Header.parse(lines[len(MAGIC) : -1]).chunk
+        self._header = Header.parse(lines[len(MAGIC) : -1])
+        self.chunk = self._header.chunk
         """Bytes that every chunk but the last must have."""
         self._cipher = AESGCM(keys.chunks)
 
@@ -40,6 +41,12 @@ class Sealer:
         """A file for these recipients, under a data key of its own."""
         data_key = os.urandom(KEY_SIZE)
         return cls(new_head(tuple(recipients), chunk, data_key), data_key)
+
+    def is_for(self, recipients: Sequence[PublicKey]) -> bool:
+        """Whether the head names these recipients, in this order, and no others."""
+        return [(one.key_id, one.kem) for one in self._header.recipients] == [
+            (key.key_id, key.kind.value) for key in recipients
+        ]
 
     def seal(self, index: int, data: bytes, *, last: bool) -> bytes:
         """The chunk of this index, from 0. An index is never sealed again with other data."""
