@@ -234,6 +234,7 @@ def _fetch(model: WeightsModel, settings: Settings) -> Object:
         path=bucket_path(Component.CHECKPOINTS, model.object),
         sha256=model.sha256,
         target=model.file,
+        size=milli(model.size) // 1000,
         signed=sidecar.Signed(path=bucket_path(Component.CHECKPOINTS, model.signature), public_key=model.public_key)
         if model.signature and model.public_key
         else None,

@@ -12,7 +12,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cloister.sealing import PublicKey, SecretKey
 from cloister.weights.errors import BrokenSealError, NotSealedError
-from cloister.weights.header import KEY_SIZE, MAC_SIZE, MAGIC, MAX_HEADER, Header, derive, new_head, open_head
+from cloister.weights.header import (
+    KEY_SIZE,
+    MAC_SIZE,
+    MAGIC,
+    MAX_HEADER,
+    MIN_CHUNK,
+    Header,
+    derive,
+    new_head,
+    open_head,
+)
 
 CHUNK = 1 << 20
 """Bytes of a chunk, unless one asks for another size."""
@@ -127,9 +137,15 @@ def _nonce(index: int, *, last: bool) -> bytes:
     return index.to_bytes(11, "big") + bytes([last])
 
 
+def least_opened(stored: int) -> int:
+    """Bytes that a sealed file of `stored` bytes holds at least, whatever its header says."""
+    chunks = max(stored - MAX_HEADER - MAC_SIZE, 0)
+    return chunks - -(-chunks // (MIN_CHUNK + TAG_SIZE)) * TAG_SIZE
+
+
 def is_sealed(start: bytes) -> bool:
     """Whether a file that begins so is sealed, or claims to be."""
     return start.startswith(MAGIC)
 
 
-__all__ = ["CHUNK", "Sealer", "Unsealer", "is_sealed"]
+__all__ = ["CHUNK", "Sealer", "Unsealer", "is_sealed", "least_opened"]
