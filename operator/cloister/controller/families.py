@@ -176,8 +176,13 @@ def _workloads(deployment: LLMDeployment, rendered: list[Object], outcome: Outco
         _unless(outcome, workloads)
         or _ended(outcome)
         or (Verdict("False", "PodsNotReady", _list(pending)) if pending else None)
-        or Verdict("True", "Running", "every workload runs")
+        or Verdict("True", "Running", "; ".join(["every workload runs", *_noted(outcome, workloads)]))
     )
+
+
+def _noted(outcome: Outcome, found: Iterable[Key]) -> list[str]:
+    """What there is to know of objects that are in force all the same."""
+    return [outcome.results[one].message for one in found if one in outcome.results and outcome.results[one].message]
 
 
 def _ended(outcome: Outcome) -> Verdict | None:

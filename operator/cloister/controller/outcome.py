@@ -30,7 +30,8 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """One object's state, with a reason for programs and a message for people when it is not in force."""
+    """One object's state, with a reason for programs and a message for people when it is not in force, or not as it is
+    rendered now."""
 
     state: State
     reason: str = ""
@@ -38,7 +39,7 @@ class Result:
 
     @property
     def in_force(self) -> bool:
-        """Whether the cluster holds exactly what was rendered."""
+        """Whether the cluster holds what was rendered: exactly so, but for a run that is left to finish."""
         return self.state is State.IN_FORCE
 
 
