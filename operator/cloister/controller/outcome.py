@@ -78,7 +78,7 @@ class Repair:
 
 @dataclass(frozen=True)
 class Ending:
-    """A pod whose weights did not come, or whose backend can't be used."""
+    """A pod whose weights did not come, whose backend can't be used, or that does not start."""
 
     pod: str
     reason: str
@@ -104,7 +104,7 @@ class Outcome:
     storage_classes: dict[str, bool] = field(default_factory=dict)
     """Storage class of each claim -> whether it is known to encrypt."""
     endings: list[Ending] = field(default_factory=list)
-    """Pods whose weights did not come, or whose backend can't be used."""
+    """Pods whose weights did not come, whose backend can't be used, or that do not start."""
     alerts: Mapping[str, dict[str, int]] | None = None
     """Serious alerts by component and code, as the exporter's pod tells; None where it tells nothing now."""
     exports: bool | None = None
