@@ -122,6 +122,11 @@ def test_keys_for_signing(tmp_path: Path, weights: Path) -> None:
         (["seal", "model.gguf", "--to", "{public}", "--out", "inference.key"], "a file already"),
         (["seal", "model.gguf", "--to", "{public}", "--out", "none/x"], "no such file"),
         (["seal", "model.gguf", "--to", "{public}", "--sign-key", "inference.key"], "begins with cloister-key-ed25519"),
+        (["seal", "model.gguf", *["--to", "{public}"] * 2], f"names key {KEY.public.key_id} more than once"),
+        (
+            ["seal", "model.gguf", *(part for _ in range(17) for part in ("--to", str(generate(Kind.X25519).public)))],
+            "--to names 17 keys, and a sealed file has room for 16",
+        ),
         (["unseal", "model.gguf", "--key", "inference.key", "--out", "x"], "does not begin as a sealed file"),
         (["unseal", "model.gguf", "--key", "none", "--out", "x"], "no such file"),
         (["sign", "none", "--key", "release.key"], "no such file"),
@@ -141,6 +146,53 @@ def test_mistakes_are_named_and_leave_nothing(
     assert output.startswith("error: ")
     assert said in output
     assert sorted(Path().iterdir()) == before
+
+
+def test_a_signature_that_cannot_be_written_is_all_that_is_missing(
+    weights: Path, signing_key: Path, tmp_path: Path
+) -> None:
+    sealed, signature = tmp_path / "model.gguf.sealed", tmp_path / "model.gguf.sealed.sig"
+    arguments = ["seal", weights, "--to", KEY.public, "--sign-key", signing_key]
+    signature.write_text("of something else")
+    assert f"{signature}: there is a file already" in run(*arguments, code=2)
+    assert not sealed.exists()
+    signature.unlink()
+    blocked = tmp_path / ".model.gguf.sealed.sig.partial"
+    blocked.mkdir()
+    said = run(*arguments, code=2)
+    command = f"cloister sign {sealed} --key {signing_key}"
+    assert said.endswith(f"{sealed} is sealed, only its signature is missing: {command}\n")
+    assert command in run(*arguments, code=2)  # what was interrupted there says the same
+    assert sealed.exists()
+    blocked.rmdir()
+    run(*command.split()[1:])
+    assert signature.exists()
+    assert left(tmp_path) == []
+
+
+def test_nothing_of_a_signature_is_left_that_cannot_be_placed(weights: Path, signing_key: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.gguf.sig").mkdir()
+    assert "error: " in run("sign", weights, "--key", signing_key, code=2)
+    assert left(tmp_path) == []
+
+
+def test_names_that_are_no_text_are_shown_without_their_bytes(key: Path, tmp_path: Path) -> None:
+    """As in strict UTF-8, and so that no name moves the cursor."""
+    odd = tmp_path / os.fsdecode(b"a\xff\x1b[31mb")
+    odd.write_bytes(WEIGHTS[:100])
+    said = run("seal", odd, "--to", KEY.public)
+    assert r"a\udcff\x1b[31mb.sealed: " in said
+    assert r"a\udcff\x1b[31mb.sealed: there is a file already" in run("seal", odd, "--to", KEY.public, code=2)
+    opened = tmp_path / os.fsdecode(b"opened\xff")
+    said = run("unseal", f"{odd}.sealed", "--key", key, "--out", opened, "-o", "json")
+    assert json.loads(said)["file"] == str(opened)
+    assert opened.read_bytes() == WEIGHTS[:100]
+
+
+def test_a_name_that_is_too_long_is_an_error_of_a_line(weights: Path) -> None:
+    long = weights.with_name("a" * 300)
+    for arguments in (["seal", weights, "--to", KEY.public, "--out", long], ["seal", long, "--to", KEY.public]):
+        assert "file name too long" in run(*arguments, code=2)
 
 
 def test_a_broken_file_is_never_opened(weights: Path, key: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import typer
 
+from cloister.cli.output import shown
 from cloister.spec import Problem
 
 BAD_INPUT = 2
@@ -38,7 +39,7 @@ def friendly(*known: type[Exception], interrupted: str = "") -> Iterator[None]:
 
 def _shown(*messages: str) -> typer.Exit:
     for message in messages:
-        typer.echo(f"error: {message}", err=True)
+        typer.echo(f"error: {shown(message)}", err=True)  # it may name files of others
     return typer.Exit(BAD_INPUT)
 
 

@@ -1,6 +1,7 @@
 """How commands print: the same bytes into a pipe every time, colour only for a terminal that wants it."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -9,6 +10,8 @@ from typing import Any
 import yaml
 from rich.console import Console
 from rich.text import Text
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Data(StrEnum):
@@ -26,6 +29,11 @@ def console() -> Console:
 def echo(text: str | Text = "") -> None:
     """Print one line."""
     console().print(text)
+
+
+def shown(text: str) -> str:
+    """Text of others for a terminal: what is not printable is escaped, so that no key moves the cursor."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape", "replace").decode() for one in text)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -49,8 +57,9 @@ def as_yaml(value: object) -> str:
 
 
 def as_json(value: object) -> str:
-    """Indented JSON."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    """Indented JSON. Where the name of a file is no text, what stands for its bytes (PEP 383) is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def emit(value: object, form: Data) -> None:

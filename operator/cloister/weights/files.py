@@ -60,6 +60,7 @@ def seal_file(
     there if the source is still the same and both are this user's own: each chunk is sealed again and must come out as
     it lies. Otherwise it begins anew, under another data key, so no nonce is ever used for two different chunks.
     """
+    afresh = Sealer.new(recipients, chunk)
     with _named_errors(), _source(source) as (file, identity), _partial(target, 0o644) as (partial, partial_file):
         state_file = target.with_name(f".{target.name}.sealing")
         done = None
@@ -67,10 +68,9 @@ def seal_file(
             with suppress(_DiffersError):
                 done = _sealed(file, partial_file, sealer, progress)
         if done is None:
-            sealer = Sealer.new(recipients, chunk)
             partial_file.truncate(0)
-            _begin(state_file, sealer, identity, recipients)
-            done = _sealed(file, partial_file, sealer, progress)
+            _begin(state_file, afresh, identity, recipients)
+            done = _sealed(file, partial_file, afresh, progress)
         if _identity(file) != identity:
             partial.unlink()
             state_file.unlink()
@@ -121,10 +121,21 @@ def place(target: Path, content: bytes) -> None:
     """Write a small file, whole or not at all."""
     with _named_errors():
         partial = target.with_name(f".{target.name}.partial")
-        with os.fdopen(owned.made(partial, 0o666), "wb") as file:
-            file.write(content)
-            _finish(file)
-        _place(partial, target)
+        descriptor = owned.made(partial, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                _finish(file)
+            _place(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def check_free(target: Path, way_out: str = "remove it, or name another") -> None:
+    """WeightsError if there is something under this name."""
+    with _named_errors():
+        if os.path.lexists(target):
+            raise WeightsError(f"{target}: there is a file already: {way_out}")
 
 
 class _Output:
@@ -205,8 +216,7 @@ def _identity(file: BinaryIO) -> _Identity:
 @contextmanager
 def _partial(target: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
     """The file in the making, open for reading and writing, and nobody else's."""
-    if target.exists() or target.is_symlink():
-        raise WeightsError(f"{target}: there is a file already: remove it, or name another")
+    check_free(target)
     path = target.with_name(f".{target.name}.partial")
     descriptor = owned.opened(path, os.O_RDWR, mode)
     if descriptor is None:

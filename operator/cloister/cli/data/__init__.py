@@ -12,10 +12,10 @@ import typer
 from rich import filesize
 
 from cloister.cli.data import identity as identities
-from cloister.cli.data.places import Place, check_apart, inside, place, shown, whole
+from cloister.cli.data.places import Place, check_apart, inside, is_folder, place, whole
 from cloister.cli.errors import UserError, friendly
 from cloister.cli.options import FORM, TableForm
-from cloister.cli.output import Data, console, emit, table
+from cloister.cli.output import Data, console, emit, shown, table
 
 if TYPE_CHECKING:
     from cloister.cli.data.client import Store
@@ -137,7 +137,7 @@ def get(
                 download.stream(store, there, sys.stdout.buffer, progress)
                 return
             name = there.key.rpartition("/")[2]
-            file = Path(name) if out is None else out / name if out.is_dir() else out
+            file = Path(name) if out is None else out / name if is_folder(out) else out
             download.fetch(store, there, file, progress)
         print(shown(str(file)))
 

@@ -18,8 +18,8 @@ from botocore.httpsession import URLLib3Session
 
 from cloister import names
 from cloister.cli.data.identity import Identity
-from cloister.cli.data.places import shown
 from cloister.cli.errors import UserError
+from cloister.cli.output import shown
 from cloister.zones import GATE_PORT, Component
 
 CONNECTIONS = 4

@@ -15,8 +15,9 @@ from botocore.exceptions import (
 )
 
 from cloister.cli.data.client import Store, TLSError
-from cloister.cli.data.places import Place, shown
+from cloister.cli.data.places import Place
 from cloister.cli.errors import UserError
+from cloister.cli.output import shown
 
 WRITE, READ, LIST = "write", "read", "list"
 

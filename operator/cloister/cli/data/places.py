@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cloister import objectkeys
 from cloister.cli.errors import UserError
+from cloister.cli.output import shown
 from cloister.spec.storage import FIELDS
 from cloister.zones import STORES, Component
 
@@ -81,9 +82,12 @@ def check_apart(keys: Iterable[str]) -> None:
                 )
 
 
-def shown(text: str) -> str:
-    """Text of others for a terminal: what is not printable is escaped, so that no key moves the cursor."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape", "replace").decode() for one in text)
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; UserError where nothing can be, such as under a name that is too long."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise UserError(f"{shown(str(path))}: {error.strerror or error}") from error
 
 
 def _check(key: str, *, whole: bool) -> None:

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from cloister.cli.data.places import shown
+from cloister.cli.data.places import is_folder
 from cloister.cli.errors import UserError
+from cloister.cli.output import shown
 
 
 class Sink(Protocol):
@@ -132,7 +133,7 @@ class Partial:
 @contextmanager
 def partial(target: Path, source: str) -> Iterator[Partial]:
     """A file for one attempt; OSErrors name the target."""
-    if target.is_dir():
+    if is_folder(target):
         raise UserError(f"{shown(str(target))}: is a folder: name a file in it by -o")
     try:
         found = Partial(target, source)
