@@ -122,7 +122,10 @@ def get(
     identity: IdentityFolder = None,
     quiet: Quiet = False,
 ) -> None:
-    """Fetch objects. A file appears when it is whole; after an interruption, the same command goes on from there."""
+    """Fetch objects. A file appears when it is whole; after an interruption, the same command goes on from there.
+
+    With -r, it leaves out files that it had finished, unless the object or the file has changed since.
+    """
     with _friendly():
         there = place(source) if recursive else whole(place(source))
         from cloister.cli.data import download  # noqa: PLC0415
@@ -145,6 +148,7 @@ def get(
 def _get_all(store: "Store", there: Place, folder: Path, *, quiet: bool) -> None:
     """Everything below a prefix; all paths are judged before the first object is asked for."""
     from cloister.cli.data import download  # noqa: PLC0415
+    from cloister.cli.data.finished import finished  # noqa: PLC0415
     from cloister.cli.data.listing import entries  # noqa: PLC0415
     from cloister.cli.data.progress import bar  # noqa: PLC0415
 
@@ -157,14 +161,21 @@ def _get_all(store: "Store", there: Place, folder: Path, *, quiet: bool) -> None
     top = there.key.rpartition("/")[0] + "/" if "/" in there.key else ""
     files = {one.key: inside(folder, one.key.removeprefix(top)) for one in found}
     check_apart(files)
-    with bar(quiet=quiet) as progress:
-        for key, file in files.items():
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(f"{shown(str(file.parent))}: {error.strerror}") from None
-            download.fetch(store, Place(there.store, key), file, progress)
+    with bar(quiet=quiet) as progress, finished(folder, f"{store.host}/{there.store}/{there.key}") as done:
+        for one in found:
+            file = files[one.key]
+            if not done.holds(one, file):
+                _make_folder(file.parent)
+                etag = download.fetch(store, Place(there.store, one.key), file, progress)
+                done.add(one.key, etag, file)
             print(shown(str(file)))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{shown(str(folder))}: {error.strerror}") from None
 
 
 def _store(deployment: str, there: Place, endpoint: str | None, folder: Path | None) -> "Store":
