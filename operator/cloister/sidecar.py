@@ -313,6 +313,8 @@ class Fetch(_Model):
     """Of the object as it is stored."""
     target: str
     """File that it writes."""
+    size: Annotated[int, Field(ge=0)]
+    """Bytes that it may write at most: the volume's size limit."""
     signed: Signed | None = None
     """None: no signature is asked for."""
     unseal_key: str | None = None

@@ -120,7 +120,8 @@ class Life:
     def serve(self, released: Mapping[str, str]) -> None:
         """The key into the zone, the release into the resource; returns when a replica is ready."""
         self.hand_over("tiny-llm-unseal", "tiny-llm-inference", key=(self.folder / "unseal.key").read_text())
-        self.patch(inference={"replicas": 1, "model": {"sha256": released["sha256"]}})
+        model = {name: released[name] for name in ("object", "sha256")}
+        self.patch(inference={"replicas": 1, "model": model})
         namespace = "tiny-llm-inference"
         self.wait("the model server", lambda: self._pods_ready(namespace, 1), namespace=namespace, timeout=300)
 

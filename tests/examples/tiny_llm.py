@@ -97,7 +97,7 @@ class Life:
         report = next(a for a in self.container("Job", "training")["args"] if a.startswith("--report="))
         arguments = [
             f"--report={report.partition('s3://checkpoints/')[2]}",
-            f"--to={self.object}",
+            f"--to={writer.prefixes[0]}",
             f"--key={self.folder / 'release.key'}",
             *more,
         ]

@@ -1,5 +1,6 @@
 """`cloister seal`, `unseal` and `sign`, as a person at a terminal uses them, interrupts them and runs them again."""
 
+import base64
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from cloister import cli
 from cloister.sealing import Kind, generate, generate_signing, write_secret
-from cloister.weights import SignatureError, seal_file, unseal_file, verifier
+from cloister.weights import Sealer, SignatureError, WrongKeyError, seal_file, unseal_file, verifier
 from cloister.weights.stream import CHUNK
 
 KEY = generate(Kind.X25519)
@@ -125,6 +126,11 @@ def test_keys_for_signing(tmp_path: Path, weights: Path) -> None:
         (["seal", "model.gguf", "--to", "{public}", "--out", "inference.key"], "a file already"),
         (["seal", "model.gguf", "--to", "{public}", "--out", "none/x"], "no such file"),
         (["seal", "model.gguf", "--to", "{public}", "--sign-key", "inference.key"], "--kind ed25519` makes a pair"),
+        (["seal", "model.gguf", *["--to", "{public}"] * 2], f"names key {KEY.public.key_id} more than once"),
+        (
+            ["seal", "model.gguf", *(part for _ in range(17) for part in ("--to", str(generate(Kind.X25519).public)))],
+            "--to names 17 keys, and a sealed file has room for 16",
+        ),
         (["unseal", "model.gguf", "--key", "inference.key", "--out", "x"], "does not begin as a sealed file"),
         (["unseal", "model.gguf", "--key", "none", "--out", "x"], "no such file"),
         (["sign", "none", "--key", "release.key"], "no such file"),
@@ -144,6 +150,53 @@ def test_mistakes_are_named_and_leave_nothing(
     assert output.startswith("error: ")
     assert said in output
     assert sorted(Path().iterdir()) == before
+
+
+def test_a_signature_that_cannot_be_written_is_all_that_is_missing(
+    weights: Path, signing_key: Path, tmp_path: Path
+) -> None:
+    sealed, signature = tmp_path / "model.gguf.sealed", tmp_path / "model.gguf.sealed.sig"
+    arguments = ["seal", weights, "--to", KEY.public, "--sign-key", signing_key]
+    signature.write_text("of something else")
+    assert f"{signature}: there is a file already" in run(*arguments, code=2)
+    assert not sealed.exists()
+    signature.unlink()
+    blocked = tmp_path / ".model.gguf.sealed.sig.partial"
+    blocked.mkdir()
+    said = run(*arguments, code=2)
+    command = f"cloister sign {sealed} --key {signing_key}"
+    assert said.endswith(f"{sealed} is sealed, only its signature is missing: {command}\n")
+    assert command in run(*arguments, code=2)  # what was interrupted there says the same
+    assert sealed.exists()
+    blocked.rmdir()
+    run(*command.split()[1:])
+    assert signature.exists()
+    assert left(tmp_path) == []
+
+
+def test_nothing_of_a_signature_is_left_that_cannot_be_placed(weights: Path, signing_key: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.gguf.sig").mkdir()
+    assert "error: " in run("sign", weights, "--key", signing_key, code=2)
+    assert left(tmp_path) == []
+
+
+def test_names_that_are_no_text_are_shown_without_their_bytes(key: Path, tmp_path: Path) -> None:
+    """As in strict UTF-8, and so that no name moves the cursor."""
+    odd = tmp_path / os.fsdecode(b"a\xff\x1b[31mb")
+    odd.write_bytes(WEIGHTS[:100])
+    said = run("seal", odd, "--to", KEY.public)
+    assert r"a\udcff\x1b[31mb.sealed: " in said
+    assert r"a\udcff\x1b[31mb.sealed: there is a file already" in run("seal", odd, "--to", KEY.public, code=2)
+    opened = tmp_path / os.fsdecode(b"opened\xff")
+    said = run("unseal", f"{odd}.sealed", "--key", key, "--out", opened, "-o", "json")
+    assert json.loads(said)["file"] == str(opened)
+    assert opened.read_bytes() == WEIGHTS[:100]
+
+
+def test_a_name_that_is_too_long_is_an_error_of_a_line(weights: Path) -> None:
+    long = weights.with_name("a" * 300)
+    for arguments in (["seal", weights, "--to", KEY.public, "--out", long], ["seal", long, "--to", KEY.public]):
+        assert "file name too long" in run(*arguments, code=2)
 
 
 def test_a_broken_file_is_never_opened(weights: Path, key: Path, tmp_path: Path) -> None:
@@ -215,6 +268,87 @@ def test_no_nonce_is_used_for_two_contents(what: str, weights: Path, tmp_path: P
     assert begun[chunk] not in target.read_bytes()
     unseal_file(target, tmp_path / "opened", [KEY], nothing)
     assert (tmp_path / "opened").read_bytes() == content
+
+
+class TestOthersInTheFolder:
+    """Whoever may write beside the target neither chooses the data key nor keeps what is opened (ZT-26)."""
+
+    @pytest.mark.parametrize("what", ["state for all", "state by link", "state of another", "partial for all"])
+    def test_a_run_of_others_is_not_continued(
+        self, what: str, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        target, partial, state = tmp_path / "out", tmp_path / ".out.partial", tmp_path / ".out.sealing"
+        with pytest.raises(InterruptedRunError):
+            seal_file(weights, target, [KEY.public], interrupt(2 * CHUNK))  # type: ignore[arg-type]
+        match what:
+            case "state for all":
+                state.chmod(0o644)
+            case "state by link":
+                state.rename(tmp_path / "elsewhere")
+                state.symlink_to(tmp_path / "elsewhere")
+            case "state of another":
+                another = os.geteuid() + 1
+                monkeypatch.setattr("os.geteuid", lambda: another)
+            case "partial for all":
+                partial.chmod(0o666)
+        begun = partial.read_bytes()
+        done = seal_file(weights, target, [KEY.public], nothing)
+        assert (done.resumed, target.read_bytes()[: len(begun)] == begun) == (0, False)
+        assert not target.stat().st_mode & 0o022
+        assert left(tmp_path) == []
+
+    def test_a_head_for_others_is_not_continued(self, weights: Path, tmp_path: Path) -> None:
+        """Even if the state claims to be for ours alone."""
+        target, other = tmp_path / "out", generate(Kind.X25519)
+        sealer = Sealer.new([KEY.public, other.public])
+        found = weights.stat()
+        state = {
+            "head": base64.b64encode(sealer.head).decode(),
+            "data_key": base64.b64encode(sealer.data_key).decode(),
+            "source": [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns],
+            "recipients": [str(KEY.public)],
+        }
+        (tmp_path / ".out.sealing").write_text(json.dumps(state))
+        (tmp_path / ".out.sealing").chmod(0o600)
+        (tmp_path / ".out.partial").write_bytes(sealer.head[:1])
+        (tmp_path / ".out.partial").chmod(0o600)
+        seal_file(weights, target, [KEY.public], nothing)
+        with pytest.raises(WrongKeyError):
+            unseal_file(target, tmp_path / "theirs", [other], nothing)
+        unseal_file(target, tmp_path / "ours", [KEY], nothing)
+
+    @pytest.mark.parametrize("what", ["for all", "symbolic link", "hard link", "pipe"])
+    def test_nothing_is_unsealed_into_what_others_have_put_there(
+        self, what: str, weights: Path, tmp_path: Path
+    ) -> None:
+        sealed, target, partial = tmp_path / "sealed", tmp_path / "out", tmp_path / ".out.partial"
+        seal_file(weights, sealed, [KEY.public], nothing)
+        ours = tmp_path / "ours"
+        ours.write_text("to be kept")
+        ours.chmod(0o600)
+        match what:
+            case "for all":
+                partial.touch()
+                partial.chmod(0o666)
+            case "symbolic link":
+                partial.symlink_to(ours)
+            case "hard link":
+                partial.hardlink_to(ours)
+            case "pipe":
+                os.mkfifo(partial, 0o600)
+        unseal_file(sealed, target, [KEY], nothing)
+        assert target.read_bytes() == WEIGHTS
+        assert stat.S_IMODE(target.stat().st_mode) == 0o600
+        assert (target.is_symlink(), target.stat().st_nlink) == (False, 1)
+        assert ours.read_text() == "to be kept"
+
+    def test_a_signature_is_not_written_through_a_link(self, weights: Path, signing_key: Path, tmp_path: Path) -> None:
+        ours = tmp_path / "ours"
+        ours.write_text("to be kept")
+        (tmp_path / ".model.gguf.sig.partial").symlink_to(ours)
+        run("sign", weights, "--key", signing_key)
+        assert ours.read_text() == "to be kept"
+        assert not (tmp_path / "model.gguf.sig").is_symlink()
 
 
 def test_a_source_that_changes_meanwhile_is_not_sealed(weights: Path, tmp_path: Path) -> None:

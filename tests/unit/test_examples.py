@@ -1,15 +1,24 @@
 """What the examples' other files say of the resource beside them."""
 
+import hashlib
+import importlib
+import io
+import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from botocore.exceptions import EndpointConnectionError
 
 from cloister import names
 from cloister.lint import Severity, lint
+from cloister.sealing import generate_signing, write_secret
 from cloister.spec import LLMDeployment, parse
 from cloister.spec.storage import Principal
+from cloister.weights import verifier
+from cloister.weights.header import MAGIC
 from cloister.zones import GATE_PORT, Component, Zone
 from tests.unit.test_lint import TODAY
 
@@ -71,8 +80,60 @@ def test_what_is_released_is_what_is_served(tiny: LLMDeployment) -> None:
     assert model
     assert training
     (container,) = documents("release")["Job"]["spec"]["template"]["spec"]["containers"]
-    assert f"--to={model.object}" in container["args"]
+    (to,) = [word.removeprefix("--to=") for word in container["args"] if word.startswith("--to=")]
+    out = next(word for word in training.args if word.startswith("--out=")).rpartition("/")[2]
+    assert model.object == f"{to}{model.sha256[:12]}/{out}"
     report = next(word for word in training.args if word.startswith("--report="))
     assert f"--report={report.partition('s3://checkpoints/')[2]}" in container["args"]
     assert not any(model.object.startswith(prefix) for prefix in training.writes)
     assert f"--model={model.file}" in tiny.spec.inference.args
+
+
+class Checkpoints:
+    """A store with a candidate in it, or one that can't be reached."""
+
+    def __init__(self, body: bytes, *, away: bool = False) -> None:
+        report = {"object": "candidates/m.sealed", "sha256": hashlib.sha256(body).hexdigest(), "unseen_loss": 3.0}
+        self.away = away
+        self.objects = {"candidates/report.json": json.dumps(report).encode(), "candidates/m.sealed": body}
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, io.BytesIO]:  # noqa: N803 - as in boto3
+        if self.away:
+            raise EndpointConnectionError(endpoint_url="https://checkpoints")
+        return {"Body": io.BytesIO(self.objects[Key])}
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str) -> None:  # noqa: N803
+        assert Key not in self.objects, "written over"
+        self.objects[Key] = Body
+
+
+def test_a_release_writes_nothing_over(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What is served now has the name of the release before (docs/weights.md)."""
+    monkeypatch.syspath_prepend(str(TINY / "clients"))
+    program = importlib.import_module("release")
+    signing = generate_signing()
+    write_secret(tmp_path / "key", signing)
+
+    def release(store: Checkpoints, to: str = "released/") -> int:
+        monkeypatch.setattr(program, "store", lambda _: store)
+        arguments = ["--store=x", "--report=candidates/report.json", f"--to={to}", f"--key={tmp_path / 'key'}"]
+        monkeypatch.setattr(sys, "argv", ["release.py", *arguments])
+        code: int = program.main()
+        return code
+
+    store, names = Checkpoints(MAGIC + b"first"), set()
+    for body in (b"first", b"second"):
+        store.objects |= Checkpoints(MAGIC + body).objects
+        assert release(store) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert said["object"] == f"released/{said['sha256'][:12]}/m.sealed"
+        assert store.objects[said["object"]] == MAGIC + body
+        verifier(said["publicKey"]).check(store.objects[f"{said['object']}.sig"], said["sha256"], "x")
+        names.add(said["object"])
+    assert len(names) == 2
+    assert release(store, "released/m") == 1
+    assert "ends in '/'" in capsys.readouterr().err
+    assert release(Checkpoints(b"", away=True)) == 1
+    assert capsys.readouterr().err.startswith("release: Could not connect")

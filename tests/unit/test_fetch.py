@@ -3,13 +3,18 @@
 import hashlib
 import json
 import re
+import signal
 import socketserver
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,6 +41,8 @@ class Object:
     status: int = 200
     etag: str | None = '"v1"'
     ranges: bool = True
+    length: bool = True
+    """Whether it is told before the body."""
     breaks: list[int] = field(default_factory=list)
     """After how many bytes of the body each of the next replies ends."""
     refusals: list[int] = field(default_factory=list)
@@ -63,7 +70,8 @@ class Store:
             status = 412 if condition not in (None, found.etag) else 206
         body = found.body[begin:] if status in (200, 206) else b""
         handler.send_response(status)
-        handler.send_header("Content-Length", str(len(body)))
+        if found.length:
+            handler.send_header("Content-Length", str(len(body)))
         if found.etag:
             handler.send_header("ETag", found.etag)
         if status == 206:
@@ -113,7 +121,14 @@ class Pod:
 
     def wanted(self, sha256: str = DIGEST, **more: object) -> Fetch:
         return Fetch.model_validate(
-            {"socket": self.store.socket, "path": MODEL, "sha256": sha256, "target": str(self.target)} | more
+            {
+                "socket": self.store.socket,
+                "path": MODEL,
+                "sha256": sha256,
+                "target": str(self.target),
+                "size": len(WEIGHTS),
+            }
+            | more
         )
 
     def fetch(self, sha256: str = DIGEST, **more: object) -> int:
@@ -258,6 +273,14 @@ class TestSealed:
         assert pod.fetch(hashlib.sha256(sealed).hexdigest(), unseal_key=key) == len(WEIGHTS)
         assert pod.target.read_bytes() == WEIGHTS
 
+    def test_its_size_is_that_of_what_comes_out(self, store: Store, pod: Pod, sealed: bytes, key: str) -> None:
+        store.objects[MODEL] = Object(sealed)
+        digest = hashlib.sha256(sealed).hexdigest()
+        assert pod.fetch(digest, unseal_key=key, size=len(WEIGHTS)) == len(WEIGHTS)
+        assert pod.refused(digest, unseal_key=key, size=len(WEIGHTS) - 1).reason == "VolumeUnusable"
+        # Far too large, it is refused before any of it comes.
+        assert "it has" in str(pod.refused(digest, unseal_key=key, size=len(WEIGHTS) // 2))
+
     def test_the_digest_is_that_of_the_stored_object(self, store: Store, pod: Pod, sealed: bytes, key: str) -> None:
         store.objects[MODEL] = Object(sealed)
         assert pod.refused(DIGEST, unseal_key=key).reason == "DigestMismatch"
@@ -278,7 +301,7 @@ class TestSealed:
 
     def test_sealed_and_not_declared_so(self, store: Store, pod: Pod, sealed: bytes) -> None:
         store.objects[MODEL] = Object(sealed)
-        error = pod.refused(hashlib.sha256(sealed).hexdigest())
+        error = pod.refused(hashlib.sha256(sealed).hexdigest(), size=len(sealed))
         assert error.reason == "SealedUnexpectedly"
         assert "spec.inference.model.sealed" in str(error)
 
@@ -297,6 +320,55 @@ def test_a_full_volume_says_what_to_do(store: Store, pod: Pod, models: Path) -> 
     store.objects[MODEL] = Object(WEIGHTS)
     error = pod.refused()
     assert (error.reason, "spec.inference.model.size" in str(error)) == ("VolumeUnusable", True)
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_no_more_is_written_than_the_volume_may_hold(store: Store, pod: Pod, length: bool) -> None:
+    """On a disk nothing else would stop it: the pod would be evicted, and the next one would fetch it all again."""
+    store.objects[MODEL] = Object(WEIGHTS, length=length)
+    assert pod.fetch(size=len(WEIGHTS)) == len(WEIGHTS)
+    error = pod.refused(size=len(WEIGHTS) - 1)
+    assert error.reason == "VolumeUnusable"
+    assert re.search(f"{MODEL}: .*room for {len(WEIGHTS) - 1}: raise spec.inference.model.size", str(error))
+
+
+def test_a_run_after_another_in_the_same_pod_holds_the_weights_once(store: Store, pod: Pod) -> None:
+    store.objects[MODEL] = Object(WEIGHTS)
+    pod.fetch()
+    there: list[bool] = []
+
+    class Watching(bytes):
+        """The weights, as they are asked for."""
+
+        def __getitem__(self, wanted: Any) -> Any:
+            there.append(pod.target.exists())
+            return super().__getitem__(wanted)
+
+    store.objects[MODEL] = Object(Watching(WEIGHTS))
+    pod.fetch()
+    assert there == [False]
+    assert pod.target.read_bytes() == WEIGHTS
+
+
+def test_what_a_former_run_brought_is_not_served_when_this_one_refuses(store: Store, pod: Pod) -> None:
+    store.objects[MODEL] = Object(WEIGHTS)
+    pod.fetch()
+    signed = Signed(path=SIGNATURE, public_key=str(SIGNING.public)).model_dump()
+    assert pod.refused(signed=signed).reason == "SignatureMissing"
+
+
+def test_a_pod_that_ends_meanwhile_ends_it_at_once(store: Store, pod: Pod) -> None:
+    """It is the first process of its container, which a signal that it does not handle never ends."""
+    store.objects[MODEL] = Object(WEIGHTS, breaks=[100_000], becomes=Object(status=503))
+    command = [sys.executable, "-m", "cloister.jobs.fetch", pod.wanted().model_dump_json()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while len(store.asked) < 2:
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate()
+    assert (process.returncode, errors) == (143, b"")
+    assert list(pod.target.parent.iterdir()) == []
 
 
 def test_exit_code_and_message(

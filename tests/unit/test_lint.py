@@ -270,6 +270,11 @@ CASES: dict[str, tuple[Changes, str, Changes]] = {
         {"spec.training.schedule": "*/5,30 0-6/2 ? jan-mar,12 sun"},
     ),
     "CL509": ({"spec.training.suspend": True}, "spec.training.suspend", {}),
+    "CL510": (
+        {"spec.training.deadline": REMOVED},
+        "spec.training.deadline",
+        {"spec.training.deadline": REMOVED, "spec.training.schedule": REMOVED},
+    ),
     "CL601": (
         {"spec.audit.recipients": [HYBRID, HYBRID]},
         "spec.audit.recipients",

@@ -98,3 +98,9 @@ def test_any_order_of_arrival_ends_the_same(order: list[int], deleted: int) -> N
         else:
             observed.put(obj(number))
     assert version(observed) == (None if deleted == 6 else "6")
+
+
+def test_what_has_become_of_a_scheduled_run_is_news() -> None:
+    observed = Observed()
+    observed.put(obj(1, "CronJob", status={"active": [{"name": "training-1"}]}))
+    assert observed.put(obj(2, "CronJob", status={"lastScheduleTime": "2026-06-01T02:00:00Z"}))

@@ -283,6 +283,42 @@ def test_an_object_that_is_refused_spoils_its_family(kind: str, name: str, famil
     assert scene.status()["phase"] == "Stalled"
 
 
+DUE, BEFORE, AFTER = "2026-06-01T02:00:00Z", "2026-05-31T03:00:00Z", "2026-06-01T03:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("said", "failed"),
+    [
+        ({}, False),
+        ({"lastScheduleTime": DUE}, True),
+        ({"lastScheduleTime": DUE, "lastSuccessfulTime": BEFORE}, True),
+        ({"lastScheduleTime": DUE, "lastSuccessfulTime": AFTER}, False),
+        ({"lastScheduleTime": DUE, "lastSuccessfulTime": BEFORE, "active": [{"name": "training-1"}]}, False),
+    ],
+)
+def test_a_scheduled_run_that_has_failed_is_told_until_another_succeeds(said: Object, failed: bool) -> None:
+    scene = Scene()
+    cron_job = scene.live[scene.find("CronJob", "training")]
+    cron_job["status"] = said
+    assert scene.condition("WorkloadsReady") == (("False", "RunFailed") if failed else ("True", "Running"))
+    assert scene.condition("Stalled")[0] == "False"
+    cron_job["spec"]["suspend"] = True  # no other begins: there is nothing to wait for
+    assert scene.condition("WorkloadsReady") == ("True", "Running")
+
+
+def test_a_run_that_has_failed_and_one_that_goes_on_are_told() -> None:
+    training = {name: value for name, value in resource()["spec"]["training"].items() if name != "schedule"}
+    scene = Scene(training=training)
+    (job,) = [found for found in scene.live if found[0] == "Job"]
+    scene.outcome.results[job] = Result(State.IN_FORCE, "Unfinished", "it goes on")
+    said = conditions.find({"status": scene.status()}, "WorkloadsReady")
+    assert said
+    assert (said["status"], said["message"]) == ("True", "every workload runs; it goes on")
+    scene.live[job]["status"] = {"conditions": [{"type": "Failed", "status": "True", "message": "too many retries"}]}
+    assert scene.condition("WorkloadsReady") == ("False", "RunFailed")
+    assert "too many retries" in scene.status()["message"]
+
+
 def test_one_certificate_that_is_not_issued_is_named() -> None:
     scene = Scene()
     found = scene.find("Certificate", "cloister-checkpoints")

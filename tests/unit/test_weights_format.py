@@ -9,8 +9,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cloister.sealing import Kind, generate
-from cloister.weights import BrokenSealError, NotSealedError, Sealer, Unsealer, WeightsError, WrongKeyError
-from cloister.weights.header import MAC_SIZE, MIN_CHUNK
+from cloister.weights import (
+    BrokenSealError,
+    NotSealedError,
+    Sealer,
+    Unsealer,
+    WeightsError,
+    WrongKeyError,
+    least_opened,
+)
+from cloister.weights.header import MAC_SIZE, MAX_HEADER, MIN_CHUNK
 from cloister.weights.stream import TAG_SIZE
 
 CHUNK = MIN_CHUNK
@@ -64,6 +72,15 @@ def test_what_was_sealed_comes_out_however_it_is_cut(size: int, step: int) -> No
     data = content(size)
     # Single bytes of a large file would only take long.
     assert released(cut(sealed(data), max(step, size // 200 + 1))) == (data, None)
+
+
+@given(size=sizes)
+@settings(max_examples=60, deadline=None)
+def test_what_a_file_holds_is_known_from_its_size_but_for_its_header(size: int) -> None:
+    """Never too much, so that nothing which fits is refused; and not by far too little."""
+    file = sealed(content(size))
+    assert size - MAX_HEADER - STORED <= least_opened(len(file)) <= size
+    assert least_opened(len(file) + MAX_HEADER + MAC_SIZE - HEAD) == size
 
 
 def test_every_recipient_opens_it_and_nobody_else() -> None:

@@ -2,9 +2,9 @@
 
 import re
 
-_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that JSON leaves as they are, and that a terminal may obey: controls, ends of lines, and what turns the
-direction of writing."""
+direction of writing. And what stands for bytes in a file's name that is no text (PEP 383), which nothing can print."""
 
 
 def printable(text: str) -> str:

@@ -1,5 +1,6 @@
 """`cloister seal`, `unseal` and `sign`: weights as they go into the checkpoints store."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from cloister.cli.errors import UserError, friendly
 from cloister.cli.options import FORM, TextForm
 from cloister.cli.output import Data, emit
+from cloister.cli.printable import printable
 from cloister.sealing import PublicKey, SealingError, parse_public, read_secrets, read_signing
 from cloister.weights import Done, WeightsError, detached, seal_file, unseal_file
 from cloister.weights import files as weights_files
@@ -33,11 +35,18 @@ def seal(
         recipients = [_public(number, text) for number, text in enumerate(to, 1)]
         signing = read_signing(sign_key) if sign_key else None
         target = out or Path(f"{file}.sealed")
+        signature = Path(f"{target}{SUFFIX}") if signing else None
+        alone = _sign_command(target, sign_key)
+        if signature:
+            weights_files.check_free(signature)
+            weights_files.check_free(target, f"remove it, or name another; to sign it as it is: {alone}")
         with _progress("sealing", file) as progress:
             done = seal_file(file, target, recipients, progress)
-        signature = Path(f"{target}{SUFFIX}") if signing else None
         if signing and signature:
-            weights_files.place(signature, detached(signing, done.sha256))
+            try:
+                weights_files.place(signature, detached(signing, done.sha256))
+            except WeightsError as error:
+                raise UserError(f"{error}; {target} is sealed, only its signature is missing: {alone}") from error
     _report(target, done, output, signature)
 
 
@@ -70,6 +79,10 @@ def sign(
     _report(file, Done(digest, file.stat().st_size, 0), output, signature)
 
 
+def _sign_command(target: Path, key: Path | None) -> str:
+    return shlex.join(["cloister", "sign", str(target), "--key", str(key)])
+
+
 def _public(number: int, text: str) -> PublicKey:
     try:
         return parse_public(text)
@@ -82,11 +95,11 @@ def _report(target: Path, done: Done, output: TextForm, signature: Path | None) 
     if output is TextForm.JSON:
         emit(document | ({"signature": str(signature)} if signature else {}), Data.JSON)
         return
-    print(f"{target}: {done.size} bytes, SHA-256 {done.sha256}")
+    print(f"{printable(str(target))}: {done.size} bytes, SHA-256 {done.sha256}")
     if done.resumed:
         print(f"{done.resumed} bytes of it were there from a run that was interrupted, and are the same")
     if signature:
-        print(f"{signature}: its signature")
+        print(f"{printable(str(signature))}: its signature")
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Conditions: read from any object, written to our own (Kubernetes API conventions, "Typical status properties")."""
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 Object = dict[str, Any]
 
 _MAX_MESSAGE = 2048
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
 def find(obj: Mapping[str, Any], kind: str) -> Object | None:
@@ -49,3 +51,8 @@ def merged(previous: Iterable[Mapping[str, Any]], wanted: Iterable[Object], now:
 def timestamp(now: datetime) -> str:
     """A time as Kubernetes writes it."""
     return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def printable(text: str) -> str:
+    """What a pod or a registry has said, in one line of ASCII."""
+    return _UNPRINTABLE.sub(" ", text).strip()

@@ -4,7 +4,6 @@ workloads that are not ready, and from no others but the exporter's, which tells
 Pods are not watched: that would keep every pod of every zone in memory to learn of the few that fail.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ import structlog
 from pydantic import BaseModel, StringConstraints, ValidationError
 
 from cloister import names
-from cloister.controller import errors, reported
+from cloister.controller import conditions, errors, reported
 from cloister.controller.cluster import Cluster
 from cloister.controller.kinds import POD
 from cloister.controller.observed import Observed
@@ -26,7 +25,6 @@ log = structlog.get_logger(__name__)
 
 _CHECK_SECONDS = 20.0
 """After how long pods that are not ready are looked at again: no event of what is watched tells of them."""
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
 class _Told(BaseModel):
@@ -115,13 +113,13 @@ def _ending(pod: str, ended: Object) -> Ending:
         # Killed before it could say anything: out of memory, evicted.
         why = f"exit code {ended['exitCode']}, {ended.get('reason') or 'no reason'}"
         return Ending(pod, "FetchFailed", f"fetch ended without a message ({why})")
-    return Ending(pod, told.reason, _UNPRINTABLE.sub(" ", told.message).strip())
+    return Ending(pod, told.reason, conditions.printable(told.message))
 
 
 def _said(ended: Object) -> str:
     """The last line of a store's log, which the script writes that starts it (render/backend.py)."""
     lines = str(ended.get("message") or "").strip().splitlines()
-    return _UNPRINTABLE.sub(" ", lines[-1]).strip()[:1024] if lines else f"it ended with code {ended['exitCode']}"
+    return conditions.printable(lines[-1])[:1024] if lines else f"it ended with code {ended['exitCode']}"
 
 
 def _all_ready(server: Object) -> bool:

@@ -5,7 +5,7 @@ from collections import defaultdict
 import structlog
 
 from cloister import names
-from cloister.controller import conditions, drift, errors, metrics
+from cloister.controller import drift, errors, metrics, unfinished
 from cloister.controller.cluster import Cluster, Object
 from cloister.controller.defaults import Tolerated, learnable
 from cloister.controller.observed import Observed
@@ -57,6 +57,8 @@ class Ensurer:
                 return IN_FORCE, None
             if live is None and not may_create:
                 return Result(State.HELD, "Waiting", f"{describe(found)} is not made yet"), None
+            if live is not None and await self._is_unfinished(live, obj):
+                return await self._let_finish(deployment, live, obj), None
             done = await self._write(live, obj, may_recreate=may_create)
         except NotKeptError as error:
             return Result(State.FAILED, "NotKept", str(error)), None
@@ -69,6 +71,18 @@ class Ensurer:
             self._seen[deployment.uid].add(found)
             return IN_FORCE, repair
         return Result(State.HELD, "Replacing", f"{describe(found)} is being replaced"), repair
+
+    async def _is_unfinished(self, live: Object, obj: Object) -> bool:
+        """Whether it is a run that goes on, and what we want has changed since it began: drift is never left."""
+        return not drift.drifted(live, obj) and await unfinished.has_begun(self._cluster, live, obj)
+
+    async def _let_finish(self, deployment: LLMDeployment, live: Object, obj: Object) -> Result:
+        begun, found = unfinished.as_begun(live, obj), key(obj)
+        if drift.differs(live, begun, self._tolerated[found]) is not None:
+            await self._write(live, begun, may_recreate=False)
+            self._settled.pop(found, None)  # it is not what was rendered
+        self._seen[deployment.uid].add(found)
+        return unfinished.result(obj)
 
     def owned(self, deployment: LLMDeployment, live: Object, obj: Object) -> bool:
         """Whether a live object may be changed: in a zone everything, elsewhere only what carries our mark.
@@ -111,7 +125,7 @@ class Ensurer:
             versions = (live["metadata"]["resourceVersion"], obj["metadata"]["annotations"][names.ANNOTATION_RENDERED])
             if self._settled.get(found) == versions:
                 return None
-            if obj["kind"] == "Job" and _finished(live):
+            if obj["kind"] == "Job" and unfinished.finished(live):
                 return None  # it has done its work: another run is another name
             why = drift.differs(live, obj, self._tolerated[found])
             if why is None:
@@ -234,7 +248,3 @@ def _conflict(found: Key) -> str:
 
 def _is_immutable(kind: str, error: errors.InvalidError) -> bool:
     return kind in _RECREATED and any(text in error.message for text in _IMMUTABLE)
-
-
-def _finished(job: Object) -> bool:
-    return conditions.holds(job, "Complete") or conditions.holds(job, "Failed")

@@ -176,13 +176,41 @@ def _workloads(deployment: LLMDeployment, rendered: list[Object], outcome: Outco
         _unless(outcome, workloads)
         or _ended(outcome)
         or (Verdict("False", "PodsNotReady", _list(pending)) if pending else None)
-        or Verdict("True", "Running", "every workload runs")
+        or _failed(workloads, live)
+        or Verdict("True", "Running", "; ".join(["every workload runs", *_noted(outcome, workloads)]))
     )
 
 
+def _failed(workloads: list[Key], live: Live) -> Verdict | None:
+    """False where the last training run has failed, until another succeeds."""
+    for kind, namespace, name in workloads:
+        found = live((kind, namespace, name)) or {}
+        if kind == "Job" and conditions.holds(found, "Failed"):
+            said = (conditions.find(found, "Failed") or {}).get("message")
+            return Verdict("False", "RunFailed", f"{name} has failed" + (f": {said}" if said else ""))
+        if kind == "CronJob" and (due := _failed_at(found)):
+            return Verdict("False", "RunFailed", f"the run of {name} that was due at {due} has failed")
+    return None
+
+
+def _failed_at(cron_job: Object) -> str | None:
+    """When the last run was due, if it has ended and not succeeded. Where no other run may begin, nobody waits for one
+    that succeeds."""
+    status = cron_job.get("status") or {}
+    due: str | None = status.get("lastScheduleTime")
+    if due is None or status.get("active") or cron_job.get("spec", {}).get("suspend"):
+        return None
+    return due if (status.get("lastSuccessfulTime") or "") < due else None  # RFC 3339 in UTC, to the second
+
+
+def _noted(outcome: Outcome, found: Iterable[Key]) -> list[str]:
+    """What there is to know of objects that are in force all the same."""
+    return [outcome.results[one].message for one in found if one in outcome.results and outcome.results[one].message]
+
+
 def _ended(outcome: Outcome) -> Verdict | None:
-    """False where fetch has refused the weights: nobody serves others instead. Or where a backend can't be used, or
-    nothing can be exported."""
+    """False where fetch has refused the weights: nobody serves others instead. Or where a backend can't be used,
+    nothing can be exported, or a training run does not start."""
     if not outcome.endings:
         return None
     first, *others = outcome.endings
@@ -225,10 +253,6 @@ def _pods(found: Key, live: Object | None) -> Iterator[str]:
             yield f"{name} has {ready} of {wanted} pods ready"
         elif status.get("updateRevision") != status.get("currentRevision"):
             yield f"{name} is being updated"
-    elif kind == "Job" and any(
-        one["type"] == "Failed" and one["status"] == "True" for one in status.get("conditions", ())
-    ):
-        yield f"{name} has failed"
 
 
 def _list(items: list[str], most: int = 5) -> str:

@@ -14,7 +14,7 @@ from cloister.names import Key, key
 
 Object = dict[str, Any]
 
-_STATUS_READ = {"Certificate", "CertificateRequest", "ClusterIssuer", "StatefulSet", "Job"}
+_STATUS_READ = {"Certificate", "CertificateRequest", "ClusterIssuer", "StatefulSet", "Job", "CronJob"}
 """Kinds of whose status something is read; a change in another's status wakes nobody."""
 
 

@@ -31,7 +31,8 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Result:
-    """One object's state, with a reason for programs and a message for people when it is not in force."""
+    """One object's state, with a reason for programs and a message for people when it is not in force, or not as it is
+    rendered now."""
 
     state: State
     reason: str = ""
@@ -39,7 +40,7 @@ class Result:
 
     @property
     def in_force(self) -> bool:
-        """Whether the cluster holds exactly what was rendered."""
+        """Whether the cluster holds what was rendered: exactly so, but for a run that is left to finish."""
         return self.state is State.IN_FORCE
 
 
@@ -78,7 +79,7 @@ class Repair:
 
 @dataclass(frozen=True)
 class Ending:
-    """A pod whose weights did not come, or whose backend can't be used."""
+    """A pod whose weights did not come, whose backend can't be used, or that does not start."""
 
     pod: str
     reason: str
@@ -106,7 +107,7 @@ class Outcome:
     storage_classes: dict[str, bool] = field(default_factory=dict)
     """Storage class of each claim -> whether it is known to encrypt."""
     endings: list[Ending] = field(default_factory=list)
-    """Pods whose weights did not come, or whose backend can't be used."""
+    """Pods whose weights did not come, whose backend can't be used, or that do not start."""
     alerts: Mapping[str, dict[str, int]] | None = None
     """Serious alerts by component and code, as the exporter's pod tells; None where it tells nothing now."""
     exports: bool | None = None

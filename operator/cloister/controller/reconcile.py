@@ -23,6 +23,7 @@ from cloister.controller.prover import Prover
 from cloister.controller.reporter import Reporter
 from cloister.controller.rulesets import RuleSets
 from cloister.controller.status import View
+from cloister.controller.waiting import look_for_waiting
 from cloister.controls import Family
 from cloister.facts import Facts, Settings
 from cloister.flows import flows
@@ -96,6 +97,7 @@ class Reconciler:
                 await self._enforce(deployment, raw, facts, rendered, outcome)
                 await self._prune(deployment, rendered, outcome)
                 await look_for_endings(deployment, self._cluster, self._observed, outcome)
+                await look_for_waiting(deployment, rendered, self._cluster, self._observed, outcome)
                 await look_at_exporter(deployment, self._cluster, self._observed, outcome)
                 if self._gatherer.cluster_ips(deployment) != facts.cluster_ips:
                     # A Service was made again under another address: nobody else's event will tell.

@@ -30,15 +30,19 @@ _TRANSIENT = {
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
 Pause = Callable[[float], None]
+Admit = Callable[[int], None]
+"""Called with the object's size in bytes before any of it comes, if the store tells it; may refuse by a FetchError."""
 
 
 class _BrokenError(Exception):
     """It may go better at the next try."""
 
 
-def download(gate: str, path: str, pause: Pause = time.sleep) -> Generator[bytes, None, None]:
+def download(
+    gate: str, path: str, pause: Pause = time.sleep, admit: Admit = lambda _: None
+) -> Generator[bytes, None, None]:
     """The object's bytes, in order and without gaps; FetchError once there is no hope. `pause` takes seconds."""
-    transfer, failures = _Transfer(gate, path), 0
+    transfer, failures = _Transfer(gate, path, admit), 0
     while True:
         before = transfer.position
         try:
@@ -56,10 +60,11 @@ def download(gate: str, path: str, pause: Pause = time.sleep) -> Generator[bytes
 class _Transfer:
     """What is known of an object, and how much of it has been handed out."""
 
-    def __init__(self, gate: str, path: str) -> None:
+    def __init__(self, gate: str, path: str, admit: Admit) -> None:
         self.position = 0
         self._gate = gate
         self._path = path
+        self._admit = admit
         self._etag: str | None = None
         self._total: int | None = None
 
@@ -114,6 +119,8 @@ class _Transfer:
         if any(None not in pair and pair[0] != pair[1] for pair in known):
             raise self._changed()
         self._etag, self._total = etag, total
+        if total is not None:
+            self._admit(total)
 
     def _changed(self) -> FetchError:
         return FetchError("ObjectChanged", f"{self._path}: it was replaced while it was fetched")

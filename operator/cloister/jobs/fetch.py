@@ -8,6 +8,7 @@ that it may hold opens these weights.
 import errno
 import hashlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -22,12 +23,13 @@ from cloister.jobs.download import Pause, download
 from cloister.jobs.errors import FetchError
 from cloister.sealing import SealingError, read_secrets
 from cloister.sidecar import Fetch, Signed
-from cloister.weights import Unsealer, WeightsError, is_sealed, verifier
+from cloister.weights import Unsealer, WeightsError, is_sealed, least_opened, verifier
 from cloister.weights.signatures import MAX_SIGNATURE
 
 TERMINATION_LOG = Path("/dev/termination-log")
 """Where Kubernetes reads why a container ended (documentation, "Determine the Reason for Pod Failure")."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_RAISE = "raise spec.inference.model.size"
 _MAX_MESSAGE = 3000
 """Characters; Kubernetes keeps 4096 bytes."""
 
@@ -60,14 +62,16 @@ def fetch(wanted: Fetch, pause: Pause = time.sleep) -> int:
     """Write the weights to their target and return their size in bytes, or raise :class:`FetchError` and leave nothing.
 
     The target appears under its name only when its signature, its SHA-256 and its seal have all been found in order, as
-    far as they were asked for.
+    far as they were asked for. What a former run in this pod has brought makes room first: the volume holds the weights
+    once.
     """
-    opener = _opener(wanted)
-    if wanted.signed:
-        _check_signature(wanted, wanted.signed, pause)
     target = Path(wanted.target)
     partial = target.with_name(f".{target.name}.partial")
     try:
+        target.unlink(missing_ok=True)
+        opener = _opener(wanted)
+        if wanted.signed:
+            _check_signature(wanted, wanted.signed, pause)
         size, digest = _bring(wanted, opener, partial, pause)
         if digest != wanted.sha256:
             raise FetchError(
@@ -80,7 +84,7 @@ def fetch(wanted: Fetch, pause: Pause = time.sleep) -> int:
     except WeightsError as error:
         raise FetchError(error.reason, f"{wanted.path}: {error}") from error
     except OSError as error:
-        way_out = ": raise spec.inference.model.size, or free the node's disk" if error.errno in _FULL else ""
+        way_out = f": {_RAISE}, or free the node's disk" if error.errno in _FULL else ""
         raise FetchError("VolumeUnusable", f"{target}: {error.strerror or error}{way_out}") from error
     finally:
         partial.unlink(missing_ok=True)
@@ -126,16 +130,45 @@ def _signature(gate: str, path: str, pause: Pause) -> bytes:
 
 def _bring(wanted: Fetch, opener: _Opener, partial: Path, pause: Pause) -> tuple[int, str]:
     """Bytes written, and SHA-256 of what is stored."""
-    digest, size = hashlib.sha256(), 0
-    with partial.open("wb") as file, closing(download(wanted.socket, wanted.path, pause)) as pieces:
+    digest, room = hashlib.sha256(), _Room(wanted)
+    with partial.open("wb") as file, closing(download(wanted.socket, wanted.path, pause, room.admit)) as pieces:
         for piece in pieces:
             digest.update(piece)
             for data in opener.feed(piece):
-                size += file.write(data)
-        size += file.write(opener.finish())
+                room.take(len(data))
+                file.write(data)
+        last = opener.finish()
+        room.take(len(last))
+        file.write(last)
         file.flush()
         os.fsync(file.fileno())
-    return size, digest.hexdigest()
+    return room.taken, digest.hexdigest()
+
+
+class _Room:
+    """Keeps what is written within the volume's size. On a node's disk nothing else does: the kubelet evicts the pod
+    some time after it has written more, and the next pod would fetch it all again."""
+
+    def __init__(self, wanted: Fetch) -> None:
+        self.taken = 0
+        """Bytes."""
+        self._wanted = wanted
+
+    def admit(self, stored: int) -> None:
+        """FetchError if an object of so many bytes can't fit, before any of it comes."""
+        least = least_opened(stored) if self._wanted.unseal_key else stored
+        if least > self._wanted.size:
+            raise self._refused(f"it has {stored} bytes")
+
+    def take(self, size: int) -> None:
+        """FetchError if so many bytes more do not fit."""
+        self.taken += size
+        if self.taken > self._wanted.size:
+            raise self._refused("more came of it")
+
+    def _refused(self, what: str) -> FetchError:
+        room = f"the volume has room for {self._wanted.size}"
+        return FetchError("VolumeUnusable", f"{self._wanted.path}: {what}, and {room}: {_RAISE}")
 
 
 def main(arguments: list[str]) -> int:
@@ -161,5 +194,11 @@ def _wanted(arguments: list[str]) -> Fetch:
         raise FetchError("BadConfiguration", str(error)) from error
 
 
+def _ended(number: int, _: object) -> None:
+    """The first process of a container ends by a signal only if it handles it. What was begun is removed on the way."""
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _ended)
     sys.exit(main(sys.argv[1:]))

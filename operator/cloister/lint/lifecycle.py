@@ -108,6 +108,13 @@ def _suspended(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
         yield Hit("spec.training.suspend", "training starts no new run", True)
 
 
+def _no_deadline(deployment: LLMDeployment, _: dt.date) -> Iterator[Hit]:
+    training = deployment.spec.training
+    if training and training.schedule and not training.deadline:
+        message = "a run that hangs ends the schedule: none begins while another is there"
+        yield Hit("spec.training.deadline", message, None)
+
+
 LIFECYCLE = (
     Rule(
         "CL501",
@@ -148,4 +155,11 @@ LIFECYCLE = (
         _bad_schedule,
     ),
     Rule("CL509", Severity.INFO, "Training is suspended", "remove suspend to go on", _suspended),
+    Rule(
+        "CL510",
+        Severity.WARNING,
+        "A schedule whose runs have no end",
+        "set deadline to longer than any run takes",
+        _no_deadline,
+    ),
 )

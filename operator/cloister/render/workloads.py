@@ -21,7 +21,7 @@ from cloister.render.pods import (
     socket_volume,
 )
 from cloister.render.storage import journal_claim
-from cloister.spec import LLMDeployment, PodShape, Training, UnsealKey, WeightsModel, milli
+from cloister.spec import LLMDeployment, PodShape, Training, UnsealKey, WeightsModel, milli, seconds
 from cloister.zones import HEALTH_PORT, Component
 
 _PROBE_SECONDS = 10
@@ -130,7 +130,16 @@ def training(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
         terminationGracePeriodSeconds=TRAINING_SHIPPING_SECONDS + DRAIN_SECONDS + 15,
         **placement(spec),
     )
-    job_spec = {"backoffLimit": 2, "template": template}
+    job_spec: Object = {
+        "backoffLimit": 2,
+        # A node that is drained, or a pod that makes room for another, is no failure of the program.
+        "podFailurePolicy": {
+            "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+        },
+        "template": template,
+    }
+    if spec.deadline:
+        job_spec["activeDeadlineSeconds"] = seconds(spec.deadline)
     if spec.schedule:
         cron_job = child(deployment, "batch/v1", "CronJob", str(component), zone=component.zone, component=component)
         yield cron_job | {
@@ -152,8 +161,10 @@ def training(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
 
 
 def _job_name(spec: Training) -> str:
-    """Suspending is no change of what runs."""
-    return f"{Component.TRAINING}-{digest(spec.model_dump(mode='json', exclude={'suspend'}), 8)}"
+    """Of what is declared alone: a field that a later release brings, or its default, is no change of what runs, and
+    nor is suspending."""
+    declared = spec.model_dump(mode="json", exclude={"suspend"}, exclude_defaults=True)
+    return f"{Component.TRAINING}-{digest(declared, 8)}"
 
 
 def _workload(name: str, spec: PodShape) -> Object:
@@ -235,6 +246,7 @@ def _fetch(model: WeightsModel, settings: Settings) -> Object:
         path=bucket_path(Component.CHECKPOINTS, model.object),
         sha256=model.sha256,
         target=model.file,
+        size=milli(model.size) // 1000,
         signed=sidecar.Signed(path=bucket_path(Component.CHECKPOINTS, model.signature), public_key=model.public_key)
         if model.signature and model.public_key
         else None,

@@ -11,6 +11,7 @@ from cloister.spec.fields import (
     CronSchedule,
     DnsLabel,
     DnsName,
+    Duration,
     HttpPath,
     Image,
     InputVerdict,
@@ -249,6 +250,9 @@ class Training(PodShape):
 
     schedule: CronSchedule | None = Field(
         None, description="Cron schedule, UTC; without it, one Job for each change of this block."
+    )
+    deadline: Duration | None = Field(
+        None, description="How long a run may take, retries included; what takes longer is ended, and has failed."
     )
     suspend: bool = Field(False, description="Starts no new run.")
     reads: Annotated[tuple[Prefix, ...], Field(max_length=32)] = Field(

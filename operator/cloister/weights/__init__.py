@@ -3,7 +3,7 @@
 from cloister.weights.errors import BrokenSealError, NotSealedError, SignatureError, WeightsError, WrongKeyError
 from cloister.weights.files import Done, seal_file, unseal_file
 from cloister.weights.signatures import Verifier, detached, verifier
-from cloister.weights.stream import Sealer, Unsealer, is_sealed
+from cloister.weights.stream import Sealer, Unsealer, is_sealed, least_opened
 
 __all__ = [
     "BrokenSealError",
@@ -17,6 +17,7 @@ __all__ = [
     "WrongKeyError",
     "detached",
     "is_sealed",
+    "least_opened",
     "seal_file",
     "unseal_file",
     "verifier",

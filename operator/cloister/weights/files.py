@@ -13,11 +13,14 @@ from typing import BinaryIO
 from pydantic import Base64Bytes, BaseModel, ConfigDict, ValidationError
 
 from cloister.sealing import PublicKey, SecretKey
+from cloister.weights import owned
 from cloister.weights.errors import BrokenSealError, WeightsError
 from cloister.weights.stream import CHUNK, Sealer, Unsealer
 
 _Identity = tuple[int, int, int, int]
 """Of a file: device, inode, size, and time of the last change in ns."""
+_SECRET = 0o600
+"""Mode of a file that its owner alone may read."""
 Progress = Callable[[int], None]
 """Called with the bytes of the source that are done."""
 
@@ -54,21 +57,20 @@ def seal_file(
     """Seal `source` into `target`, which appears whole or not at all; WeightsError.
 
     A run that was interrupted leaves `.<target>.partial`, and its data key in `.<target>.sealing`. The next goes on
-    there if the source is still the same: each chunk is sealed again and must come out as it lies. Otherwise it begins
-    anew, under another data key, so no nonce is ever used for two different chunks.
+    there if the source is still the same and both are this user's own: each chunk is sealed again and must come out as
+    it lies. Otherwise it begins anew, under another data key, so no nonce is ever used for two different chunks.
     """
+    afresh = Sealer.new(recipients, chunk)
     with _named_errors(), _source(source) as (file, identity), _partial(target, 0o644) as (partial, partial_file):
         state_file = target.with_name(f".{target.name}.sealing")
-        texts = tuple(map(str, recipients))
         done = None
-        if partial.stat().st_size and (sealer := _begun(state_file, identity, texts, chunk)):
+        if os.fstat(partial_file.fileno()).st_size and (sealer := _begun(state_file, identity, recipients, chunk)):
             with suppress(_DiffersError):
                 done = _sealed(file, partial_file, sealer, progress)
         if done is None:
-            sealer = Sealer.new(recipients, chunk)
             partial_file.truncate(0)
-            _begin(state_file, sealer, identity, texts)
-            done = _sealed(file, partial_file, sealer, progress)
+            _begin(state_file, afresh, identity, recipients)
+            done = _sealed(file, partial_file, afresh, progress)
         if _identity(file) != identity:
             partial.unlink()
             state_file.unlink()
@@ -85,7 +87,7 @@ def unseal_file(source: Path, target: Path, keys: Sequence[SecretKey], progress:
 
     What an interrupted run has left in `.<target>.partial` is compared with the source, and continued.
     """
-    with _named_errors(), _source(source) as (file, _), _partial(target, 0o600) as (partial, partial_file):
+    with _named_errors(), _source(source) as (file, _), _partial(target, _SECRET) as (partial, partial_file):
         unsealer = Unsealer(keys)
         out = _Output(partial_file, may_differ=True)
         try:
@@ -119,10 +121,21 @@ def place(target: Path, content: bytes) -> None:
     """Write a small file, whole or not at all."""
     with _named_errors():
         partial = target.with_name(f".{target.name}.partial")
-        with partial.open("wb") as file:
-            file.write(content)
-            _finish(file)
-        _place(partial, target)
+        descriptor = owned.made(partial, 0o666)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                _finish(file)
+            _place(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def check_free(target: Path, way_out: str = "remove it, or name another") -> None:
+    """WeightsError if there is something under this name."""
+    with _named_errors():
+        if os.path.lexists(target):
+            raise WeightsError(f"{target}: there is a file already: {way_out}")
 
 
 class _Output:
@@ -203,10 +216,11 @@ def _identity(file: BinaryIO) -> _Identity:
 @contextmanager
 def _partial(target: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
     """The file in the making, open for reading and writing, and nobody else's."""
-    if target.exists() or target.is_symlink():
-        raise WeightsError(f"{target}: there is a file already: remove it, or name another")
+    check_free(target)
     path = target.with_name(f".{target.name}.partial")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    descriptor = owned.opened(path, os.O_RDWR, mode)
+    if descriptor is None:
+        descriptor = owned.made(path, mode)
     with os.fdopen(descriptor, "r+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -231,27 +245,30 @@ def _place(partial: Path, target: Path) -> None:
         os.close(directory)
 
 
-def _begun(path: Path, source: _Identity, recipients: tuple[str, ...], chunk: int) -> Sealer | None:
+def _begun(path: Path, source: _Identity, recipients: Sequence[PublicKey], chunk: int) -> Sealer | None:
     """The sealer of the run that was interrupted, if it did the same. In doubt None: a new data key is always safe."""
-    try:
-        state = _State.model_validate_json(path.read_bytes())
-        if (state.source, state.recipients) != (source, recipients):
-            return None
-        sealer = Sealer(state.head, state.data_key)
-    except (FileNotFoundError, ValidationError, WeightsError):
+    descriptor = owned.opened(path, os.O_RDONLY, _SECRET)
+    if descriptor is None:
         return None
-    return sealer if sealer.chunk == chunk else None
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            state = _State.model_validate_json(file.read())
+            if (state.source, state.recipients) != (source, tuple(map(str, recipients))):
+                return None
+            sealer = Sealer(state.head, state.data_key)
+        except (ValidationError, WeightsError):
+            return None
+    return sealer if sealer.chunk == chunk and sealer.is_for(recipients) else None
 
 
-def _begin(path: Path, sealer: Sealer, source: _Identity, recipients: tuple[str, ...]) -> None:
+def _begin(path: Path, sealer: Sealer, source: _Identity, recipients: Sequence[PublicKey]) -> None:
     """The data key is on the disk before the first byte that it seals."""
     document = _State(
         head=base64.b64encode(sealer.head),
         data_key=base64.b64encode(sealer.data_key),
         source=source,
-        recipients=recipients,
+        recipients=tuple(map(str, recipients)),
     ).model_dump_json()
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+    with os.fdopen(owned.made(path, _SECRET), "wb") as file:
         file.write(document.encode())
         _finish(file)

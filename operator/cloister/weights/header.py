@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
@@ -10,8 +11,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import Field
 
 from cloister.sealing import PublicKey, SealingError, SecretKey
-from cloister.sealing.recipients import Recipients, Sealed, encode_header, parse_header, wrap_for
-from cloister.weights.errors import BrokenSealError, NotSealedError, WrongKeyError
+from cloister.sealing.recipients import MAX_RECIPIENTS, Recipients, Sealed, encode_header, parse_header, wrap_for
+from cloister.weights.errors import BrokenSealError, NotSealedError, WeightsError, WrongKeyError
 
 MAGIC = b"cloister-sealed 1\n"
 MAX_HEADER = 1 << 16
@@ -53,7 +54,11 @@ class Keys:
 
 
 def new_head(recipients: tuple[PublicKey, ...], chunk: int, data_key: bytes) -> bytes:
-    """Everything before the first chunk."""
+    """Everything before the first chunk; WeightsError unless these recipients can stand in it."""
+    if len(recipients) > MAX_RECIPIENTS:
+        raise WeightsError(f"--to names {len(recipients)} keys, and a sealed file has room for {MAX_RECIPIENTS}")
+    if twice := [key.key_id for key, times in Counter(recipients).items() if times > 1]:
+        raise WeightsError(f"--to names key {twice[0]} more than once: is another one missing?")
     header = Header(chunk=chunk, recipients=wrap_for(recipients, data_key, _WRAP_INFO))
     lines = MAGIC + encode_header(header) + b"\n"
     return lines + derive(data_key, lines).mac

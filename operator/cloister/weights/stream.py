@@ -12,7 +12,17 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cloister.sealing import PublicKey, SecretKey
 from cloister.weights.errors import BrokenSealError, NotSealedError
-from cloister.weights.header import KEY_SIZE, MAC_SIZE, MAGIC, MAX_HEADER, Header, derive, new_head, open_head
+from cloister.weights.header import (
+    KEY_SIZE,
+    MAC_SIZE,
+    MAGIC,
+    MAX_HEADER,
+    MIN_CHUNK,
+    Header,
+    derive,
+    new_head,
+    open_head,
+)
 
 CHUNK = 1 << 20
 """Bytes of a chunk, unless one asks for another size."""
@@ -31,7 +41,8 @@ class Sealer:
         keys = derive(data_key, lines)
         if keys.mac != mac:
             raise BrokenSealError("the head is not of this data key")
-        self.chunk = Header.parse(lines[len(MAGIC) : -1]).chunk
+        self._header = Header.parse(lines[len(MAGIC) : -1])
+        self.chunk = self._header.chunk
         """Bytes that every chunk but the last must have."""
         self._cipher = AESGCM(keys.chunks)
 
@@ -40,6 +51,12 @@ class Sealer:
         """A file for these recipients, under a data key of its own."""
         data_key = os.urandom(KEY_SIZE)
         return cls(new_head(tuple(recipients), chunk, data_key), data_key)
+
+    def is_for(self, recipients: Sequence[PublicKey]) -> bool:
+        """Whether the head names these recipients, in this order, and no others."""
+        return [(one.key_id, one.kem) for one in self._header.recipients] == [
+            (key.key_id, key.kind.value) for key in recipients
+        ]
 
     def seal(self, index: int, data: bytes, *, last: bool) -> bytes:
         """The chunk of this index, from 0. An index is never sealed again with other data."""
@@ -120,9 +137,15 @@ def _nonce(index: int, *, last: bool) -> bytes:
     return index.to_bytes(11, "big") + bytes([last])
 
 
+def least_opened(stored: int) -> int:
+    """Bytes that a sealed file of `stored` bytes holds at least, whatever its header says."""
+    chunks = max(stored - MAX_HEADER - MAC_SIZE, 0)
+    return chunks - -(-chunks // (MIN_CHUNK + TAG_SIZE)) * TAG_SIZE
+
+
 def is_sealed(start: bytes) -> bool:
     """Whether a file that begins so is sealed, or claims to be."""
     return start.startswith(MAGIC)
 
 
-__all__ = ["CHUNK", "Sealer", "Unsealer", "is_sealed"]
+__all__ = ["CHUNK", "Sealer", "Unsealer", "is_sealed", "least_opened"]

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from cloister import names
+from cloister.sealing import Kind, generate
+from cloister.zones import Component
 from tests.installed import operator_kubeconfig, start_operator, stop_operator
 from tests.integration.operator.world import JWKS, Key, Object, World, full, minimal, until
 
@@ -180,7 +182,21 @@ def test_a_training_run_is_one_job_for_each_change_and_never_again(world: World)
     def jobs() -> list[Object]:
         return [obj for key, obj in world.owned(name).items() if key[0] == "Job"]
 
-    (first,) = jobs()
+    # Nothing of it runs yet, so what has changed holds for it already.
+    (uid,) = [job["metadata"]["uid"] for job in jobs()]
+    recipients = [str(generate(Kind.X25519).public)]
+    world.merge((names.KIND, "", name), {"spec": {"audit": {"recipients": recipients}}})
+    (first,) = until(lambda: [job for job in jobs() if job["metadata"]["uid"] != uid], "it is made again")
+    # Once it runs, it is left to finish.
+    begin(world, names.key(first))
+    recipients = [str(generate(Kind.X25519).public)]
+    world.merge((names.KIND, "", name), {"spec": {"audit": {"recipients": recipients}}})
+    auditor: Key = ("ConfigMap", f"{name}-training", names.auditor_config(Component.TRAINING))
+    until(lambda: recipients[0] in str(world.get(auditor)["data"]), "another pass")
+    world.quiet(name)
+    assert [job["metadata"]["uid"] for job in jobs()] == [first["metadata"]["uid"]]
+    resource["spec"]["audit"] = {"recipients": recipients}
+
     finish(world, names.key(first))
     start = world.mark()
     world.merge((names.KIND, "", name), {"spec": {"access": [{"group": "a", "zone": "training", "role": "view"}]}})
@@ -193,6 +209,16 @@ def test_a_training_run_is_one_job_for_each_change_and_never_again(world: World)
     world.declare(resource)
     until(lambda: [job for job in jobs() if "--again" in str(job["spec"])], "a new run")
     world.until_gone(names.key(first))
+
+
+def begin(world: World, key: Key) -> None:
+    """Have the pod of a Job run, as a kubelet would."""
+    selector = f"batch.kubernetes.io/controller-uid={world.get(key)['metadata']['uid']}"
+    (pod,) = until(lambda: world.every("Pod", selector), "the Job has a pod")
+    path = world.path(("Pod", key[1], pod["metadata"]["name"]), "status")
+    answer = world.admin.patch(path, {"status": {"phase": "Running"}}, real=True)
+    assert answer.code == 200, str(answer)
+    until(lambda: world.get(key).get("status", {}).get("active"), "the Job knows of its pod")
 
 
 def finish(world: World, key: Key) -> None:

@@ -12,7 +12,7 @@ import typer
 from rich import filesize
 
 from cloister.cli.data import identity as identities
-from cloister.cli.data.places import Place, check_apart, inside, place, whole
+from cloister.cli.data.places import Place, check_apart, inside, is_folder, place, whole
 from cloister.cli.errors import UserError, friendly
 from cloister.cli.options import FORM, TableForm
 from cloister.cli.output import Data, console, emit, table
@@ -123,7 +123,10 @@ def get(
     identity: IdentityFolder = None,
     quiet: Quiet = False,
 ) -> None:
-    """Fetch objects. A file appears when it is whole; after an interruption, the same command goes on from there."""
+    """Fetch objects. A file appears when it is whole; after an interruption, the same command goes on from there.
+
+    With -r, it leaves out files that it had finished, unless the object or the file has changed since.
+    """
     with _friendly():
         there = place(source) if recursive else whole(place(source))
         from cloister.cli.data import download  # noqa: PLC0415
@@ -138,7 +141,7 @@ def get(
                 download.stream(store, there, sys.stdout.buffer, progress)
                 return
             name = there.key.rpartition("/")[2]
-            file = Path(name) if out is None else out / name if out.is_dir() else out
+            file = Path(name) if out is None else out / name if is_folder(out) else out
             download.fetch(store, there, file, progress)
         print(printable(str(file)))
 
@@ -146,6 +149,7 @@ def get(
 def _get_all(store: "Store", there: Place, folder: Path, *, quiet: bool) -> None:
     """Everything below a prefix; all paths are judged before the first object is asked for."""
     from cloister.cli.data import download  # noqa: PLC0415
+    from cloister.cli.data.finished import finished  # noqa: PLC0415
     from cloister.cli.data.listing import entries  # noqa: PLC0415
     from cloister.cli.data.progress import bar  # noqa: PLC0415
 
@@ -158,14 +162,21 @@ def _get_all(store: "Store", there: Place, folder: Path, *, quiet: bool) -> None
     top = there.key.rpartition("/")[0] + "/" if "/" in there.key else ""
     files = {one.key: inside(folder, one.key.removeprefix(top)) for one in found}
     check_apart(files)
-    with bar(quiet=quiet) as progress:
-        for key, file in files.items():
-            try:
-                file.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(f"{printable(str(file.parent))}: {error.strerror}") from None
-            download.fetch(store, Place(there.store, key), file, progress)
+    with bar(quiet=quiet) as progress, finished(folder, f"{store.host}/{there.store}/{there.key}") as done:
+        for one in found:
+            file = files[one.key]
+            if not done.holds(one, file):
+                _make_folder(file.parent)
+                etag = download.fetch(store, Place(there.store, one.key), file, progress)
+                done.add(one.key, etag, file)
             print(printable(str(file)))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{printable(str(folder))}: {error.strerror}") from None
 
 
 def _store(deployment: str, there: Place, endpoint: str | None, folder: Path | None) -> "Store":

@@ -31,15 +31,15 @@ _GONE = {"PreconditionFailed", "412", "InvalidRange", "416"}
 _LEFT = {True: "nothing is kept", False: "what was printed is worthless"}
 
 
-def fetch(store: Store, place: Place, target: Path, bar: Bar) -> int:
-    """Write an object to a file and return its size; the file appears when the object is whole."""
+def fetch(store: Store, place: Place, target: Path, bar: Bar) -> str | None:
+    """Write an object to a file, which appears when the object is whole; returns the version's ETag, if it has one."""
     with partial(target, f"{store.host}/{place.store}/{place.key}") as sink:
         try:
             _receive(store, place, sink, bar)
         except UserError as error:
             raise _resumable(error, sink) from error
         sink.finish()
-        return sink.size
+        return sink.etag
 
 
 def stream(store: Store, place: Place, file: IO[bytes], bar: Bar) -> int:

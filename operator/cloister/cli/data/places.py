@@ -82,6 +82,14 @@ def check_apart(keys: Iterable[str]) -> None:
                 )
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; UserError where nothing can be, such as under a name that is too long."""
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise UserError(f"{printable(str(path))}: {error.strerror or error}") from error
+
+
 def _check(key: str, *, whole: bool) -> None:
     if objectkeys.ambiguous(key, whole=whole):
         raise UserError(

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
+from cloister.cli.data.places import is_folder
 from cloister.cli.errors import UserError
 from cloister.cli.printable import printable
 
@@ -132,7 +133,7 @@ class Partial:
 @contextmanager
 def partial(target: Path, source: str) -> Iterator[Partial]:
     """A file for one attempt; OSErrors name the target."""
-    if target.is_dir():
+    if is_folder(target):
         raise UserError(f"{printable(str(target))}: is a folder: name a file in it by -o")
     try:
         found = Partial(target, source)

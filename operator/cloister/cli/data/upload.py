@@ -13,7 +13,7 @@ from s3transfer.subscribers import BaseSubscriber
 
 from cloister.cli.data.client import CONNECTIONS, Store
 from cloister.cli.data.explain import WRITE, explained
-from cloister.cli.data.places import Place, whole
+from cloister.cli.data.places import Place, is_folder, whole
 from cloister.cli.data.progress import Bar
 from cloister.cli.errors import UserError
 from cloister.cli.printable import printable
@@ -43,7 +43,7 @@ def plan(sources: Sequence[str], target: Place, *, recursive: bool) -> list[Uplo
     found: list[Upload] = []
     for source in sources:
         path = Path(source)
-        if not path.is_dir():
+        if not is_folder(path):
             found.append(_upload(path, target.below(path.name) if folder else target, follow=True))
         elif not recursive:
             raise UserError(f"{source}: is a folder: add -r")
