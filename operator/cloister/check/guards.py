@@ -15,6 +15,7 @@ POLICIES = tuple(
     f"{name}{GUARD_SUFFIX}"
     for name in (
         "namespace", "zone", "exec", "certificate", "request", "signing", "issuer", "ca", "home", "operator",
+        "status",
     )
 )  # fmt: skip
 """The policies of the chart."""

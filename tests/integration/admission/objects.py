@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tests.cluster.pki import certificate_request as certificate_signing_request
@@ -24,6 +25,11 @@ OURS = {
 CORE, APPS, BATCH = "api/v1", "apis/apps/v1", "apis/batch/v1"
 CERT_MANAGER, CILIUM = "apis/cert-manager.io/v1", "apis/cilium.io/v2"
 SIGNING_REQUESTS = "apis/certificates.k8s.io/v1/certificatesigningrequests"
+DEFINITIONS = "apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+DEPLOYMENTS = "apis/cloister.dev/v1alpha1/llmdeployments"
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "manifests" / "examples" / "minimal.yaml"
+DEFINITION = ROOT / "crds" / "llmdeployments.cloister.dev.yaml"
 
 
 def meta(name: str, namespace: str | None = None, **more: Any) -> Object:
