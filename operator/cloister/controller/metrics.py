@@ -17,6 +17,7 @@ for _resource in OWNED:  # 0 before the first, or Prometheus would not see it as
 API_WRITES = Counter("cloister_api_writes", "Writes sent to the API server", ["verb", "kind"])
 IS_LEADER = Gauge("cloister_is_leader", "1 while this process is the one that writes")
 DEPLOYMENTS = Gauge("cloister_deployments", "LLMDeployments that are known")
+GUARDS_MISSING = Gauge("cloister_guards_missing", "Admission policies and bindings of the chart that are not in force")
 LAST_EVENT = Gauge("cloister_last_watch_event_timestamp_seconds", "When the last watch event arrived")
 JWKS_FETCHED = Gauge(
     "cloister_jwks_fetched_timestamp_seconds", "When an identity provider's keys were fetched last", ["issuer"]

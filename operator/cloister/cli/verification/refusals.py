@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloister import names
-from cloister.check.guards import GUARD_SUFFIX
 from cloister.cli.api import Response
 from cloister.cli.live import Cluster
 from cloister.cli.verification.check import Check, Outcome
 from cloister.flows import components
+from cloister.guards import GUARD_SUFFIX
 from cloister.spec import LLMDeployment
 from cloister.zones import Zone
 
