@@ -20,6 +20,7 @@ from cloister.check.installation import CRD, LEASES, OPERATORS
 from cloister.check.network import CILIUM_CONFIG, DAEMONSETS
 from cloister.check.storage import CLASSES
 from cloister.check.storage import DEPLOYMENTS as LLMDEPLOYMENTS
+from cloister.check.webhooks import MUTATING_WEBHOOKS
 from cloister.crd import crd
 
 KUSTOMIZED = Path(__file__).parents[1] / "manifests" / "kustomize"
@@ -133,6 +134,14 @@ def healthy() -> dict[str, Any]:
                 "subjects": [{"kind": "Group", "name": "system:masters"}],
             }
         ],
+        MUTATING_WEBHOOKS: [
+            webhook("cert-manager-webhook", [webhook_rule("cert-manager.io", "certificaterequests")]),
+            webhook(
+                "istio-sidecar-injector",
+                [webhook_rule("", "pods")],
+                namespaceSelector={"matchLabels": {"istio-injection": "enabled"}},
+            ),
+        ],
         ROLES: [],
         BINDINGS: [],
         "here": NOW,
@@ -154,6 +163,16 @@ def seen(*changes: Change) -> View:
     here, refused, replies = (state.pop(key) for key in ("here", "refused", "replies"))
     objects = {path: None if found is None else tuple(found) for path, found in state.items()}
     return View(cloister.__version__, here, NOW, objects, refused, replies)
+
+
+def webhook(name: str, rules: list[Object], **selectors: Object) -> Object:
+    """A configuration with one mutating webhook."""
+    return {"metadata": meta(name), "webhooks": [{"name": f"{name}.example.com", "rules": rules} | selectors]}
+
+
+def webhook_rule(group: str, resources: str, *operations: str) -> Object:
+    """What a webhook is asked about."""
+    return {"apiGroups": [group], "resources": [resources], "operations": list(operations or ("CREATE",))}
 
 
 def given(role_rules: list[Object], subject: Object, namespace: str = "", *, local: bool = False) -> Change:

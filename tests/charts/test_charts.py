@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import yaml
 
 from cloister import names
+from cloister.cli.documents import read
+from cloister.cli.offline import facts_from, objects
 from cloister.controller.kinds import OWNED
 from cloister.controller.settings import Settings
 from cloister.zones import STORES
@@ -146,6 +149,34 @@ def test_the_policies_speak_of_the_names_in_the_code(chart: list[Object]) -> Non
     assert names.self_signed_issuer("x").startswith("cloister-selfsigned-")
     for store in STORES:
         assert f'"{names.keyring(store)}"' in text
+
+
+def containers() -> Iterator[tuple[str, str, str]]:
+    """(containers or initContainers, name, image) of every pod that is rendered in any case."""
+    for case in sorted((ROOT / "tests" / "cases").glob("*/input.yaml")):
+        (document,) = read(str(case))
+        facts = case.with_name("facts.yaml")
+        for obj in objects(document.parsed(), facts_from(str(facts) if facts.exists() else None)):
+            spec = obj.get("spec", {})
+            template = spec.get("jobTemplate", {}).get("spec", spec).get("template", {})
+            for part in ("containers", "initContainers"):
+                for container in template.get("spec", {}).get(part, ()):
+                    yield part, container["name"], container["image"]
+
+
+def test_the_zone_guard_knows_every_container_that_is_rendered(chart: list[Object]) -> None:
+    variables = one(chart, "ValidatingAdmissionPolicy", "zone-guard.cloister.dev")["spec"]["variables"]
+    expressions = {variable["name"]: variable["expression"] for variable in variables}
+    known = {part: json.loads(expressions[part]) for part in ("containers", "initContainers")}
+    found = list(containers())
+    for part, images in known.items():
+        assert {name for kind, name, _ in found if kind == part} == set(images)
+    for part, name, image in found:
+        assert re.search(known[part][name], image), (name, image)
+        users = name in ("server", "training")
+        assert bool(re.search(known[part][name], "registry.example.com/other:1")) == users, name
+    assert not re.search(known["initContainers"]["gate"], "docker.io/envoyproxy/envoy-next:1")
+    assert not re.search(known["initContainers"]["gate"], "evil.example/docker.io/envoyproxy/envoy:1")
 
 
 def test_every_policy_is_bound_denies_and_fails_closed(chart: list[Object]) -> None:

@@ -10,14 +10,28 @@ from cloister import guards
 from cloister.check import CHECKS, POLICIES, Reply, Result, State, run
 from cloister.check.certmanager import DEFINITIONS, DEPLOYMENTS, ISSUER, WEBHOOKS
 from cloister.check.cluster import NODE_LEASES, NODES, POD_SECURITY, RUNTIME_CLASSES, VERSION
-from cloister.check.grants import BINDINGS, CLUSTER_BINDINGS, CLUSTER_ROLES
+from cloister.check.grants import BINDINGS, CLUSTER_BINDINGS, CLUSTER_ROLES, ZONES
 from cloister.check.guards import BINDINGS_PATH, POLICIES_PATH
 from cloister.check.installation import CRD, LEASES, OPERATORS
 from cloister.check.network import CILIUM_CONFIG, DAEMONSETS
 from cloister.check.storage import CLASSES
 from cloister.check.storage import DEPLOYMENTS as LLMDEPLOYMENTS
+from cloister.check.webhooks import MUTATING_POLICIES, MUTATING_WEBHOOKS
 from cloister.cli.check import lines
-from tests.clusters import HOME, NOW, ZONE, Change, at, given, installed, meta, rule, seen
+from tests.clusters import (
+    HOME,
+    NOW,
+    ZONE,
+    Change,
+    at,
+    given,
+    installed,
+    meta,
+    rule,
+    seen,
+    webhook,
+    webhook_rule,
+)
 
 CODES = [check.code for check in CHECKS]
 DEV = {"kind": "Group", "name": "dev"}
@@ -82,6 +96,7 @@ def without(path: str, name: str) -> Change:
     return change
 
 
+EVERY = webhook_rule("*", "*", "*")
 NEVER = {"name": "never", "expression": "false"}
 SOME = {"matchLabels": {"watched": "yes"}}
 AGENT = "amazon/aws-network-policy-agent:v1"
@@ -204,6 +219,18 @@ FINDINGS: list[tuple[str, Change, State, str]] = [
         "change admission policies",
     ),
     ("CK709", given([rule("", "persistentvolumes", "create")], DEV), State.WARNING, "create PersistentVolumes"),
+    (
+        "CK710",
+        put(MUTATING_WEBHOOKS, webhook("mesh", [webhook_rule("", "pods")])),
+        State.WARNING,
+        "mesh (mesh.example.com): may change pods of zones",
+    ),
+    (
+        "CK710",
+        put(MUTATING_POLICIES[0], {"metadata": meta("p"), "spec": {"matchConstraints": {"resourceRules": [EVERY]}}}),
+        State.WARNING,
+        "MutatingAdmissionPolicy p",
+    ),
 ]
 
 
@@ -272,6 +299,51 @@ def test_without_the_guard_entering_pods_is_a_finding() -> None:
     for change in (unbound, without(BINDINGS_PATH, "exec-guard"), without(BINDINGS_PATH, "exec-guard-operator")):
         found = answers("CK706", given([rule("", "pods/exec", "create")], DEV), change)
         assert State.WARNING in {result.state for result in found}
+
+
+IS_ZONE = {"key": "cloister.dev/zone", "operator": "Exists"}
+NO_ZONE = {"key": "cloister.dev/zone", "operator": "DoesNotExist"}
+PODS_OF_ZONES: dict[str, tuple[list[Any], dict[str, Any], bool]] = {
+    "all pods": ([webhook_rule("", "pods")], {}, True),
+    "everything": ([EVERY], {}, True),
+    "pods that change": ([webhook_rule("", "pods", "UPDATE")], {}, True),
+    "pods that go": ([webhook_rule("", "pods", "DELETE")], {}, False),
+    "evictions": ([webhook_rule("", "pods/eviction")], {}, False),
+    "what is in no namespace": ([webhook_rule("*", "*") | {"scope": "Cluster"}], {}, False),
+    "zones left out": ([EVERY], {"namespaceSelector": {"matchExpressions": [NO_ZONE]}}, False),
+    "only zones": ([EVERY], {"namespaceSelector": {"matchExpressions": [IS_ZONE]}}, True),
+    "one namespace": ([EVERY], {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "a"}}}, False),
+    "not the system's": (
+        [EVERY],
+        {"namespaceSelector": {"matchExpressions": [{"key": "name", "operator": "NotIn", "values": ["kube-system"]}]}},
+        True,
+    ),
+    "pods that ask for it": ([EVERY], {"objectSelector": {"matchLabels": {"inject": "yes"}}}, False),
+    "pods of one component": (
+        [EVERY],
+        {
+            "objectSelector": {
+                "matchExpressions": [
+                    {"key": "app.kubernetes.io/component", "operator": "In", "values": ["checkpoints"]}
+                ]
+            }
+        },
+        True,
+    ),
+    "pods of jobs": (
+        [EVERY],
+        {"objectSelector": {"matchExpressions": [{"key": "job-name", "operator": "Exists"}]}},
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("rules", "selectors", "found"), PODS_OF_ZONES.values(), ids=PODS_OF_ZONES)
+def test_webhooks_that_change_pods_of_zones(rules: list[Any], selectors: dict[str, Any], found: bool) -> None:
+    for zones in ([], [put(ZONES)]):  # there are some, and they are still to come
+        change = put(MUTATING_WEBHOOKS, webhook("w", rules, **selectors))
+        states = {result.state for result in answers("CK710", change, *zones)}
+        assert states == {State.WARNING if found else State.OK}
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def zone(name: str, deployment: str = DEPLOYMENT, **labels: str) -> Object:
 def pod_spec(**more: Any) -> Object:
     """A pod under Pod Security `restricted`."""
     container: Object = {
-        "name": "c",
+        "name": "server",
         "image": "registry.example/image@sha256:" + "0" * 64,
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }

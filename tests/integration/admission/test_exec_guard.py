@@ -14,8 +14,8 @@ POLICY = "exec-guard.cloister.dev"
 POD, SERVICE = "some-pod", "some-service"
 
 WAYS_IN: dict[str, Callable[[User, str], Answer]] = {
-    "exec": lambda user, path: user.connect(f"{path}/pods/{POD}/exec", command="id", container="c"),
-    "attach": lambda user, path: user.connect(f"{path}/pods/{POD}/attach", container="c", stdout="true"),
+    "exec": lambda user, path: user.connect(f"{path}/pods/{POD}/exec", command="id", container="server"),
+    "attach": lambda user, path: user.connect(f"{path}/pods/{POD}/attach", container="server", stdout="true"),
     "portforward": lambda user, path: user.connect(f"{path}/pods/{POD}/portforward", ports="8000"),
     "proxy to a pod": lambda user, path: user.connect(f"{path}/pods/{POD}/proxy"),
     "proxy to a path of a pod": lambda user, path: user.connect(f"{path}/pods/{POD}/proxy/v1/models"),
@@ -101,7 +101,7 @@ def test_a_kubelet_gets_the_token_of_its_pod_and_no_shell(world: World) -> None:
     bound = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
     request = token_request(boundObjectRef=bound, audiences=["https://kubernetes.default.svc.cluster.local"])
     assert (answer := world.kubelet.create(f"{path}/serviceaccounts/default/token", request)).allowed, answer
-    answer = world.kubelet.connect(f"{path}/pods/{world.bound_pod}/exec", command="id", container="c")
+    answer = world.kubelet.connect(f"{path}/pods/{world.bound_pod}/exec", command="id", container="server")
     assert answer.refused_by(POLICY), answer
     # The name of a kubelet without its group is nobody.
     pretender = world.server.user(world.kubelet.name)

@@ -68,6 +68,11 @@ spec:
 {{- $writers | toJson -}}
 {{- end -}}
 
+{{- /* A pattern for any image of a repository. */ -}}
+{{- define "cloister.cel.repository" -}}
+^{{ regexQuoteMeta .repository }}([:@].+)?$
+{{- end -}}
+
 {{- /* Users that may write a resource by admission.extraWriters, as a CEL list. */ -}}
 {{- define "cloister.extraWriters" -}}
 {{- get .root.Values.admission.extraWriters .resource | default list | toJson -}}
