@@ -279,6 +279,9 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "keys that are never fetched again": ({"identityProviders": {"refreshSeconds": 0}}, "refreshSeconds"),
     "a proxy's password": ({"identityProviders": {"proxy": {"https": "http://a:b@proxy"}}}, "proxy"),
     "a misspelt port of issuers": ({"networkPolicy": {"identityProviders": {"port": [443]}}}, "port"),
+    "an account that every pod has": ({"serviceAccount": {"name": "default"}}, "serviceAccount/name"),
+    "the same by another name": ({"fullnameOverride": "default"}, "fullnameOverride"),
+    "cert-manager's namespace": ({"certManager": {"namespace": "cloister-system"}}, "not Cloister's alone"),
     "no replica": ({"replicas": 0}, "replicas"),
     "a monitor of no service": (
         {"metrics": {"service": {"enabled": False}, "serviceMonitor": {"enabled": True}}},
@@ -291,6 +294,13 @@ REFUSED: dict[str, tuple[Object, str]] = {
 def test_refused(values: Object, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         helm(values=values)
+
+
+@pytest.mark.parametrize("namespace", ["default", "kube-system", "kube-public", "kube-node-lease", "cert-manager"])
+def test_a_namespace_of_others_is_refused(namespace: str) -> None:
+    """Its pods could be entered by nobody, and in kube-system its controllers would get no tokens."""
+    with pytest.raises(ValueError, match=f"namespace {namespace} is not Cloister's alone"):
+        helm(f"--namespace={namespace}")
 
 
 def test_schema_and_values_know_the_same_keys() -> None:

@@ -71,7 +71,7 @@ def _outside_zones(world: World) -> Probes:
         ),
         "home-guard.cloister.dev": lambda: admin.create(f"{o.CORE}/namespaces/{o.HOME}/pods", o.operator_pod()),
         "exec-guard.cloister.dev": lambda: admin.create(
-            f"{o.CORE}/namespaces/{o.HOME}/serviceaccounts/default/token", o.token_request()
+            f"{o.CORE}/namespaces/{o.HOME}/serviceaccounts/cloister/token", o.token_request()
         ),
         "operator-guard.cloister.dev": lambda: world.operator.create(
             f"{o.CORE}/namespaces/default/configmaps", {"metadata": {"name": "x"}}

@@ -13,6 +13,12 @@ from tests.integration.admission.world import World
 POLICY = "exec-guard.cloister.dev"
 POD, SERVICE = "some-pod", "some-service"
 
+
+def account_in(path: str) -> str:
+    """Whose token would be worth something: any account's of a zone, and the operator's own."""
+    return "cloister" if path.endswith(f"/{HOME}") else "default"
+
+
 WAYS_IN: dict[str, Callable[[User, str], Answer]] = {
     "exec": lambda user, path: user.connect(f"{path}/pods/{POD}/exec", command="id", container="server"),
     "attach": lambda user, path: user.connect(f"{path}/pods/{POD}/attach", container="server", stdout="true"),
@@ -26,7 +32,7 @@ WAYS_IN: dict[str, Callable[[User, str], Answer]] = {
         f"{path}/pods/{POD}/ephemeralcontainers",
         {"spec": {"ephemeralContainers": [pod_spec()["containers"][0] | {"name": "debug"}]}},
     ),
-    "token": lambda user, path: user.create(f"{path}/serviceaccounts/default/token", token_request()),
+    "token": lambda user, path: user.create(f"{path}/serviceaccounts/{account_in(path)}/token", token_request()),
 }
 
 
@@ -74,6 +80,14 @@ def test_the_break_glass_group_does(world: World, closed: str, enter: Callable[[
 @pytest.mark.parametrize("enter", WAYS_IN.values(), ids=WAYS_IN)
 def test_other_namespaces_are_as_before(world: World, elsewhere: str, enter: Callable[[User, str], Answer]) -> None:
     assert (answer := enter(world.admin, elsewhere)).allowed, answer
+
+
+def test_other_accounts_of_the_operators_namespace_are_as_before(world: World) -> None:
+    path = f"{CORE}/namespaces/{HOME}/serviceaccounts/default/token"
+    for user in (world.admin, world.controller("daemon-set-controller")):
+        assert (answer := user.create(path, token_request())).allowed, answer
+    elsewhere = path.replace(HOME, INFERENCE)
+    assert (answer := world.admin.create(elsewhere, token_request())).refused_by(POLICY), answer
 
 
 def test_the_refusal_names_the_way_out(world: World, closed: str) -> None:
