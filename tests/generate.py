@@ -63,7 +63,7 @@ def definitions() -> dict[Path, str]:
     """The CRD, the chart's copy of it, and the reference for people."""
     definition = crd.crd()
     if "annotations" in definition["metadata"]:
-        raise ValueError("the CRD has annotations: the chart would add `helm.sh/resource-policy` beside them; merge it")
+        raise ValueError("the CRD has annotations: the chart would add its own beside them; merge them")
     name = f"{definition['metadata']['name']}.yaml"
     text = NOTICE + dump(definition)
     return {

@@ -254,7 +254,10 @@ def test_the_crd_is_a_copy_that_no_value_reaches() -> None:
     own = yaml.safe_load(CRD.read_text())
     assert one(render({"crds": {"keep": False}}), "CustomResourceDefinition", own["metadata"]["name"]) == own
     kept = one(render(), "CustomResourceDefinition", own["metadata"]["name"])
-    assert kept["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert kept["metadata"].pop("annotations") == {
+        "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+        "helm.sh/resource-policy": "keep",
+    }
     assert kept == own
 
 
