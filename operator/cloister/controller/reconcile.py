@@ -277,7 +277,7 @@ class Reconciler:
         self._prover.forget(uid)
         self._rule_sets.forget(name)
         self._keyrings.forget(uid)
-        self._reporter.forget(uid)
+        self._reporter.forget(uid, name)
         self.awaited.pop(name, None)
         for memory in (self._valid, self._rendered):
             memory.pop(uid, None)
