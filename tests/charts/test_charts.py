@@ -24,6 +24,7 @@ from tests.generate import CHART, ROOT, dump
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/values.yaml"))
 CRD = ROOT / "crds" / "llmdeployments.cloister.dev.yaml"
 Object = dict[str, Any]
+DASHBOARD = "cloister-dashboard"
 
 
 def helm(*arguments: str | Path, values: Object | None = None) -> str:
@@ -247,6 +248,16 @@ def test_a_private_ca_is_mounted_where_the_operator_looks() -> None:
     assert environment(objects)["CLOISTER_ISSUER_CA_BUNDLE"] == f"{mounted['mountPath']}/ca.crt"
 
 
+# --- labels of one's own ---
+
+
+def test_a_dashboard_without_a_label_is_one_all_the_same() -> None:
+    for labels in ({"grafana_dashboard": None}, None, {}):
+        found = one(render({"metrics": {"dashboard": {"enabled": True, "labels": labels}}}), "ConfigMap", DASHBOARD)
+        assert "app.kubernetes.io/name" in found["metadata"]["labels"]
+        assert None not in found["metadata"]["labels"].values()
+
+
 # --- the CRD ---
 
 
@@ -285,6 +296,7 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "an account that every pod has": ({"serviceAccount": {"name": "default"}}, "serviceAccount/name"),
     "the same by another name": ({"fullnameOverride": "default"}, "fullnameOverride"),
     "cert-manager's namespace": ({"certManager": {"namespace": "cloister-system"}}, "not Cloister's alone"),
+    "a label that selects the pods": ({"podLabels": {"app.kubernetes.io/name": "mine"}}, "podLabels"),
     "no replica": ({"replicas": 0}, "replicas"),
     "a monitor of no service": (
         {"metrics": {"service": {"enabled": False}, "serviceMonitor": {"enabled": True}}},

@@ -114,9 +114,9 @@ def service(name: str, namespace: str) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": meta(name, namespace), "spec": spec}
 
 
-def autoscaler(name: str, namespace: str, kind: str = "StatefulSet") -> Object:
+def autoscaler(name: str, namespace: str, kind: str = "StatefulSet", target: str = "inference") -> Object:
     """A HorizontalPodAutoscaler."""
-    spec = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": name}, "maxReplicas": 3}
+    spec = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": target}, "maxReplicas": 3}
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",

@@ -195,6 +195,29 @@ def test_an_extra_writer_of_the_chart_writes_only_its_resource(world: World) -> 
     assert (answer := writer.create(f"{CORE}/{ZONE}/configmaps", body)).refused_by(POLICY), answer
 
 
+def test_an_extra_writer_takes_no_identity_and_changes_no_key(world: World) -> None:
+    writer, path = world.server.user(EXTERNAL_SECRETS), f"{CORE}/{ZONE}/secrets"
+    keyring = f"{CORE}/namespaces/{STORAGE}/secrets/keyring-checkpoints"
+    other: Object = {"stringData": {"k": "mine"}}
+    world.first(path, lambda item: bool(item["metadata"]["name"] == "cloister-inference"))
+    for answer in (
+        writer.create(path, {"metadata": {"name": "cloister-training"}}),
+        writer.patch(f"{path}/cloister-inference", other),
+        writer.delete(f"{path}/cloister-inference"),
+        writer.patch(keyring, other),
+        writer.delete(keyring),
+    ):
+        assert answer.refused_by(POLICY), answer
+    # One that is lost comes back from a backup, and in place of another on the record only.
+    lost = {"metadata": {"name": "keyring-training-data"}, "stringData": {"k": "v"}}
+    assert (answer := writer.create(f"{CORE}/namespaces/{STORAGE}/secrets", lost)).allowed, answer
+    restorer = world.server.user(EXTERNAL_SECRETS, "cloister:break-glass", **{"cloister.dev/reason": "ticket 43"})
+    assert (answer := restorer.patch(keyring, other)).allowed, answer
+    assert world.audited(f"{POLICY}/break-glass", f"wrote keyring {STORAGE}/keyring-checkpoints", "ticket 43")
+    assert (answer := restorer.patch(f"{path}/cloister-inference", other)).refused_by(POLICY), answer
+    assert (answer := world.fire_fighter.patch(keyring, other)).refused_by(POLICY), answer
+
+
 # --- what a controller may not, although it may write the resource ---
 
 
@@ -287,6 +310,11 @@ def test_an_autoscaler_scales_the_model_and_no_store(world: World) -> None:
     path = f"apis/autoscaling/v2/{ZONE}/horizontalpodautoscalers"
     assert (answer := world.admin.create(path, autoscaler("other", INFERENCE))).allowed, answer
     assert (answer := world.admin.patch(f"{path}/model", {"spec": {"maxReplicas": 4}})).allowed, answer
+    for target in ("model", "exporter", ""):
+        answer = world.admin.create(path, autoscaler("other", INFERENCE, target=target))
+        assert not answer.allowed, answer
+    elsewhere = {"spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "model"}}}
+    assert (answer := world.admin.patch(f"{path}/model", elsewhere)).refused_by(POLICY), answer
     assert (answer := world.admin.delete(f"{path}/model")).allowed, answer
     world.operator.create(f"{APPS}/namespaces/{STORAGE}/statefulsets", stateful_set("store", STORAGE), real=True)
     scale = f"{APPS}/namespaces/{STORAGE}/statefulsets/store/scale"
