@@ -3,11 +3,15 @@
 import copy
 import datetime as dt
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 import cloister
 from cloister import names
-from cloister.check import POLICIES, Object, Reply, View
+from cloister.check import Object, Reply, View
 from cloister.check.certmanager import DEFINITIONS, DEPLOYMENTS, ISSUER, WEBHOOKS
 from cloister.check.cluster import NODE_LEASES, NODES, POD_SECURITY, RUNTIME_CLASSES, VERSION
 from cloister.check.grants import BINDINGS, CLUSTER_BINDINGS, CLUSTER_ROLES, ROLES, ZONES
@@ -16,8 +20,10 @@ from cloister.check.installation import CRD, LEASES, OPERATORS
 from cloister.check.network import API_SERVER, CILIUM_CONFIG, DAEMONSETS
 from cloister.check.storage import CLASSES
 from cloister.check.storage import DEPLOYMENTS as LLMDEPLOYMENTS
+from cloister.check.webhooks import MUTATING_WEBHOOKS
 from cloister.crd import crd
 
+KUSTOMIZED = Path(__file__).parents[1] / "manifests" / "kustomize"
 NOW = dt.datetime(2026, 1, 1, 12, tzinfo=dt.UTC)
 _CRD = crd()
 HOME = "cloister-system"
@@ -40,11 +46,24 @@ def at(moment: dt.datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
+@cache
+def installed(file: str, kind: str) -> list[Object]:
+    """What the chart makes with its defaults, as the API server keeps it: it fills in what was left out."""
+    found = [one for one in yaml.safe_load_all((KUSTOMIZED / file).read_text()) if one["kind"] == kind]
+    for one in found:
+        for part in ("matchConstraints", "matchResources"):
+            if match := one["spec"].get(part):
+                one["spec"][part] = {"matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {}} | match
+                for each in (*match.get("resourceRules", ()), *match.get("excludeResourceRules", ())):
+                    each.setdefault("scope", "*")
+    return found
+
+
 def healthy() -> dict[str, Any]:
     """Everything by its path; and `here`, `refused` and `replies`."""
     version = cloister.__version__
     ours = {"app__part_of": "cloister", "app__version": version}
-    account = {"template": {"spec": {"serviceAccountName": "cloister"}}}
+    (operator,) = installed("operator.yaml", "Deployment")
     ready = {"replicas": 2, "readyReplicas": 2}
     definition = _CRD | {"status": {"conditions": [{"type": "Established", "status": "True"}]}}
     return {
@@ -98,7 +117,7 @@ def healthy() -> dict[str, Any]:
         OPERATORS: [
             {
                 "metadata": meta("cloister", HOME, app__name="cloister", **ours),
-                "spec": {"replicas": 2, **account},
+                "spec": operator["spec"] | {"replicas": 2},
                 "status": ready,
             }
         ],
@@ -108,11 +127,8 @@ def healthy() -> dict[str, Any]:
                 "spec": {"holderIdentity": "pod-1", "renewTime": at(NOW), "leaseDurationSeconds": 15},
             }
         ],
-        POLICIES_PATH: [{"metadata": meta(name, **ours), "spec": {"failurePolicy": "Fail"}} for name in POLICIES],
-        BINDINGS_PATH: [
-            {"metadata": meta(name), "spec": {"policyName": name, "validationActions": ["Deny", "Audit"]}}
-            for name in POLICIES
-        ],
+        POLICIES_PATH: list(installed("admission.yaml", "ValidatingAdmissionPolicy")),
+        BINDINGS_PATH: list(installed("admission.yaml", "ValidatingAdmissionPolicyBinding")),
         ZONES: [{"metadata": meta(ZONE) | {"labels": {names.LABEL_ZONE: "inference"}}}],
         CLUSTER_ROLES: [{"metadata": meta("cluster-admin"), "rules": [_everything()]}],
         CLUSTER_BINDINGS: [
@@ -123,6 +139,14 @@ def healthy() -> dict[str, Any]:
                 "roleRef": {"kind": "ClusterRole", "name": "cluster-admin"},
                 "subjects": [{"kind": "Group", "name": "system:masters"}],
             }
+        ],
+        MUTATING_WEBHOOKS: [
+            webhook("cert-manager-webhook", [webhook_rule("cert-manager.io", "certificaterequests")]),
+            webhook(
+                "istio-sidecar-injector",
+                [webhook_rule("", "pods")],
+                namespaceSelector={"matchLabels": {"istio-injection": "enabled"}},
+            ),
         ],
         ROLES: [],
         BINDINGS: [],
@@ -145,6 +169,16 @@ def seen(*changes: Change) -> View:
     here, refused, replies = (state.pop(key) for key in ("here", "refused", "replies"))
     objects = {path: None if found is None else tuple(found) for path, found in state.items()}
     return View(cloister.__version__, here, NOW, objects, refused, replies)
+
+
+def webhook(name: str, rules: list[Object], **selectors: Object) -> Object:
+    """A configuration with one mutating webhook."""
+    return {"metadata": meta(name), "webhooks": [{"name": f"{name}.example.com", "rules": rules} | selectors]}
+
+
+def webhook_rule(group: str, resources: str, *operations: str) -> Object:
+    """What a webhook is asked about."""
+    return {"apiGroups": [group], "resources": [resources], "operations": list(operations or ("CREATE",))}
 
 
 def given(role_rules: list[Object], subject: Object, namespace: str = "", *, local: bool = False) -> Change:

@@ -7,6 +7,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from cloister.monitoring import dashboard
 from cloister.monitoring.rules import ALERTS
 
+OPERATOR = {
+    "cloister_condition",
+    "cloister_drift_repaired_total",
+    "cloister_guards_missing",
+    "cloister_is_leader",
+    "cloister_jwks_fetch_failures_total",
+    "cloister_jwks_fetched_timestamp_seconds",
+    "cloister_reconcile_errors_total",
+}
+"""What the operator tells of these; auditors and exporters tell the others."""
+
 
 def used(prefix: str) -> set[str]:
     """Names of metrics with this prefix that are asked for."""

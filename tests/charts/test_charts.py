@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import yaml
 
 from cloister import names
+from cloister.cli.documents import read
+from cloister.cli.offline import facts_from, objects
 from cloister.controller.kinds import OWNED
 from cloister.controller.settings import Settings
 from cloister.zones import STORES
@@ -21,6 +24,7 @@ from tests.generate import CHART, ROOT, dump
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/values.yaml"))
 CRD = ROOT / "crds" / "llmdeployments.cloister.dev.yaml"
 Object = dict[str, Any]
+DASHBOARD = "cloister-dashboard"
 
 
 def helm(*arguments: str | Path, values: Object | None = None) -> str:
@@ -148,6 +152,34 @@ def test_the_policies_speak_of_the_names_in_the_code(chart: list[Object]) -> Non
         assert f'"{names.keyring(store)}"' in text
 
 
+def containers() -> Iterator[tuple[str, str, str]]:
+    """(containers or initContainers, name, image) of every pod that is rendered in any case."""
+    for case in sorted((ROOT / "tests" / "cases").glob("*/input.yaml")):
+        (document,) = read(str(case))
+        facts = case.with_name("facts.yaml")
+        for obj in objects(document.parsed(), facts_from(str(facts) if facts.exists() else None)):
+            spec = obj.get("spec", {})
+            template = spec.get("jobTemplate", {}).get("spec", spec).get("template", {})
+            for part in ("containers", "initContainers"):
+                for container in template.get("spec", {}).get(part, ()):
+                    yield part, container["name"], container["image"]
+
+
+def test_the_zone_guard_knows_every_container_that_is_rendered(chart: list[Object]) -> None:
+    variables = one(chart, "ValidatingAdmissionPolicy", "zone-guard.cloister.dev")["spec"]["variables"]
+    expressions = {variable["name"]: variable["expression"] for variable in variables}
+    known = {part: json.loads(expressions[part]) for part in ("containers", "initContainers")}
+    found = list(containers())
+    for part, images in known.items():
+        assert {name for kind, name, _ in found if kind == part} == set(images)
+    for part, name, image in found:
+        assert re.search(known[part][name], image), (name, image)
+        users = name in ("server", "training")
+        assert bool(re.search(known[part][name], "registry.example.com/other:1")) == users, name
+    assert not re.search(known["initContainers"]["gate"], "docker.io/envoyproxy/envoy-next:1")
+    assert not re.search(known["initContainers"]["gate"], "evil.example/docker.io/envoyproxy/envoy:1")
+
+
 def test_every_policy_is_bound_denies_and_fails_closed(chart: list[Object]) -> None:
     bound = {b["spec"]["policyName"]: b for b in chart if b["kind"] == "ValidatingAdmissionPolicyBinding"}
     policies = [thing for thing in chart if thing["kind"] == "ValidatingAdmissionPolicy"]
@@ -216,6 +248,16 @@ def test_a_private_ca_is_mounted_where_the_operator_looks() -> None:
     assert environment(objects)["CLOISTER_ISSUER_CA_BUNDLE"] == f"{mounted['mountPath']}/ca.crt"
 
 
+# --- labels of one's own ---
+
+
+def test_a_dashboard_without_a_label_is_one_all_the_same() -> None:
+    for labels in ({"grafana_dashboard": None}, None, {}):
+        found = one(render({"metrics": {"dashboard": {"enabled": True, "labels": labels}}}), "ConfigMap", DASHBOARD)
+        assert "app.kubernetes.io/name" in found["metadata"]["labels"]
+        assert None not in found["metadata"]["labels"].values()
+
+
 # --- the CRD ---
 
 
@@ -223,7 +265,10 @@ def test_the_crd_is_a_copy_that_no_value_reaches() -> None:
     own = yaml.safe_load(CRD.read_text())
     assert one(render({"crds": {"keep": False}}), "CustomResourceDefinition", own["metadata"]["name"]) == own
     kept = one(render(), "CustomResourceDefinition", own["metadata"]["name"])
-    assert kept["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+    assert kept["metadata"].pop("annotations") == {
+        "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+        "helm.sh/resource-policy": "keep",
+    }
     assert kept == own
 
 
@@ -248,6 +293,10 @@ REFUSED: dict[str, tuple[Object, str]] = {
     "keys that are never fetched again": ({"identityProviders": {"refreshSeconds": 0}}, "refreshSeconds"),
     "a proxy's password": ({"identityProviders": {"proxy": {"https": "http://a:b@proxy"}}}, "proxy"),
     "a misspelt port of issuers": ({"networkPolicy": {"identityProviders": {"port": [443]}}}, "port"),
+    "an account that every pod has": ({"serviceAccount": {"name": "default"}}, "serviceAccount/name"),
+    "the same by another name": ({"fullnameOverride": "default"}, "fullnameOverride"),
+    "cert-manager's namespace": ({"certManager": {"namespace": "cloister-system"}}, "not Cloister's alone"),
+    "a label that selects the pods": ({"podLabels": {"app.kubernetes.io/name": "mine"}}, "podLabels"),
     "no replica": ({"replicas": 0}, "replicas"),
     "a monitor of no service": (
         {"metrics": {"service": {"enabled": False}, "serviceMonitor": {"enabled": True}}},
@@ -260,6 +309,13 @@ REFUSED: dict[str, tuple[Object, str]] = {
 def test_refused(values: Object, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         helm(values=values)
+
+
+@pytest.mark.parametrize("namespace", ["default", "kube-system", "kube-public", "kube-node-lease", "cert-manager"])
+def test_a_namespace_of_others_is_refused(namespace: str) -> None:
+    """Its pods could be entered by nobody, and in kube-system its controllers would get no tokens."""
+    with pytest.raises(ValueError, match=f"namespace {namespace} is not Cloister's alone"):
+        helm(f"--namespace={namespace}")
 
 
 def test_schema_and_values_know_the_same_keys() -> None:

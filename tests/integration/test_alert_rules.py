@@ -55,10 +55,23 @@ def answers(within: str) -> dict[str, str]:
     }
 
 
+def condition(kind: str, true: str = "1x10 0x50") -> dict[str, str]:
+    """A condition that is True while this is 1, and False otherwise; by default for ten minutes."""
+    false = " ".join(f"{1 - int(value)}x{times}" for value, times in (run.split("x") for run in true.split()))
+    statuses = {"True": true, "False": false, "Unknown": "0x60"}
+    return {
+        f'cloister_condition{{deployment="bot", type="{kind}", status="{status}"}}': values
+        for status, values in statuses.items()
+    }
+
+
 DRIFTED = f'cloister_auditor_drift_changes_total{{{AUDITOR}, api="chat", feature="length"}}'
 BEHIND = f'cloister_exporter_behind_seconds{{{AUDITOR}, sink="otlp"}}'
 REJECTED = f'cloister_exporter_rejected_total{{{AUDITOR}, sink="otlp"}}'
 FOUND = f'cloister_exporter_findings_total{{{AUDITOR}, sink="otlp", code="missing"}}'
+LEADS = 'cloister_is_leader{namespace="home", pod="a"}'
+FETCHED = 'cloister_jwks_fetched_timestamp_seconds{issuer="https://login.example.com"}'
+KEYS = {'cloister_jwks_fetch_failures_total{issuer="https://login.example.com"}': "0x10 0+1x50"}
 CASES = [
     Case("CloisterCallerEnded", {alerts("critical"): ONCE}, 12, (9, 25)),
     Case("CloisterUnusualBehaviour", {alerts("warning"): ONCE}, 12, (9, 25)),
@@ -72,9 +85,18 @@ CASES = [
     Case("CloisterExportRejected", {REJECTED: ONCE}, 12, (9, 30)),
     Case("CloisterJournalDoubtful", {FOUND: ONCE}, 12, (9, 30)),
     Case("CloisterSlow", answers("0+10x20 209+9x40"), 50, (9, 20, 35)),
+    Case("CloisterNotIsolated", condition("IsolationProven"), 20, (9, 11)),
+    Case("CloisterUnguarded", {'cloister_guards_missing{namespace="home", pod="a"}': "0x10 1x50"}, 25, (9, 15)),
+    Case("CloisterNotReady", condition("Ready"), 30, (9, 20)),
+    Case("CloisterNoLeader", {LEADS: "1x10 0x20 1x30"}, 20, (9, 13, 35)),
+    Case("CloisterKeysStale", KEYS | {FETCHED: "0+60x10 600x50"}, 45, (9, 35)),
+    Case("CloisterDefect", {'cloister_reconcile_errors_total{reason="defect"}': ONCE}, 12, (9, 30)),
     Case("CloisterDriftRepaired", {REPAIRED: "0x10 9x50"}, 12, (9, 30)),
 ]
 ORDINARY = {
+    "a deployment that is being made": condition("ZonesIsolated", "0x1 1x58") | condition("Ready", "0x12 1x47"),
+    "an issuer that is away for a moment": KEYS | {FETCHED: "0+60x60"},
+    "another that takes over": {LEADS: "1x10 0x2 1x47"},
     "a few findings": {verdicts("extraction", "Flag"): ONCE},
     "masked values": {verdicts("sensitive-output", "Mask"): "0+100x60"},
     "a stranger now and then": handshakes("0+3x60"),
@@ -97,7 +119,7 @@ def judged(
         }
         for minute, name in raised.items()
     ]
-    inputs = [{"series": name, "values": values} for name, values in series.items()]
+    inputs = [{"series": name, "values": values} for name, values in ({LEADS: "1x60"} | dict(series)).items()]
     test = {"interval": "1m", "input_series": inputs, "promql_expr_test": expected}
     document = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [test]}
     (folder / "test.yaml").write_text(yaml.safe_dump(document))

@@ -7,11 +7,9 @@ from contextlib import suppress
 from tests.auditor.running import running
 from tests.gate.model import FRONTEND, OTHER_CA, gate
 from tests.gate.running import Gate
-from tests.monitored import assert_there_before, assert_told, told, used
+from tests.monitored import OPERATOR, assert_there_before, assert_told, told, used
 
 __all__ = ["gate"]  # pytest finds fixtures by name
-
-OPERATOR = {"cloister_drift_repaired_total"}
 
 
 def test_a_gate_tells_them_and_counts_who_was_refused(gate: Gate) -> None:

@@ -2,26 +2,38 @@
 
 import datetime as dt
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from cloister import guards
 from cloister.check import CHECKS, POLICIES, Reply, Result, State, run
 from cloister.check.certmanager import DEFINITIONS, DEPLOYMENTS, ISSUER, WEBHOOKS
 from cloister.check.cluster import NODE_LEASES, NODES, POD_SECURITY, RUNTIME_CLASSES, VERSION
-from cloister.check.grants import BINDINGS, CLUSTER_BINDINGS, CLUSTER_ROLES
+from cloister.check.grants import BINDINGS, CLUSTER_BINDINGS, CLUSTER_ROLES, ZONES
 from cloister.check.guards import BINDINGS_PATH, POLICIES_PATH
 from cloister.check.installation import CRD, LEASES, OPERATORS
 from cloister.check.network import API_SERVER, CILIUM_CONFIG, DAEMONSETS
 from cloister.check.storage import CLASSES
 from cloister.check.storage import DEPLOYMENTS as LLMDEPLOYMENTS
+from cloister.check.webhooks import MUTATING_POLICIES, MUTATING_WEBHOOKS
 from cloister.cli.check import lines
-from tests.clusters import HOME, NOW, ZONE, Change, at, given, meta, rule, seen
+from tests.clusters import (
+    HOME,
+    NOW,
+    ZONE,
+    Change,
+    at,
+    given,
+    installed,
+    meta,
+    rule,
+    seen,
+    webhook,
+    webhook_rule,
+)
 
 CODES = [check.code for check in CHECKS]
-KUSTOMIZED = Path(__file__).parents[2] / "manifests" / "kustomize" / "admission.yaml"
 DEV = {"kind": "Group", "name": "dev"}
 CI = {"kind": "ServiceAccount", "namespace": "ci", "name": "deployer"}
 RBAC = "rbac.authorization.k8s.io"
@@ -76,6 +88,20 @@ def daemonset(name: str, *containers: Any) -> Change:
 
 
 MODE = "NETWORK_POLICY_ENFORCING_MODE"
+
+
+def without(path: str, name: str) -> Change:
+    """One object less at a path."""
+
+    def change(state: dict[str, Any]) -> None:
+        state[path] = [one for one in state[path] if one["metadata"]["name"] != f"{name}.cloister.dev"]
+
+    return change
+
+
+EVERY = webhook_rule("*", "*", "*")
+NEVER = {"name": "never", "expression": "false"}
+SOME = {"matchLabels": {"watched": "yes"}}
 AGENT = "amazon/aws-network-policy-agent:v1"
 
 FINDINGS: list[tuple[str, Change, State, str]] = [
@@ -155,7 +181,7 @@ FINDINGS: list[tuple[str, Change, State, str]] = [
     ("CK503", put(LEASES), State.ERROR, "none has ever led"),
     ("CK503", within(LEASES, "spec", "holderIdentity", ""), State.ERROR, "nobody leads"),
     ("CK503", within(LEASES, "spec", "renewTime", at(NOW - dt.timedelta(seconds=16))), State.ERROR, "for 16 s"),
-    ("CK601", lambda state: state[POLICIES_PATH].pop(0), State.ERROR, "namespace-guard.cloister.dev"),
+    ("CK601", without(POLICIES_PATH, "ca-guard"), State.ERROR, "ca-guard.cloister.dev: is not installed"),
     ("CK601", within(POLICIES_PATH, "spec", "failurePolicy", "Ignore"), State.ERROR, "can't judge"),
     (
         "CK601",
@@ -163,7 +189,16 @@ FINDINGS: list[tuple[str, Change, State, str]] = [
         State.WARNING,
         "spec.x",
     ),
-    ("CK602", lambda state: state[BINDINGS_PATH].pop(1), State.ERROR, "zone-guard.cloister.dev"),
+    ("CK601", within(POLICIES_PATH, "spec", "matchConditions", [NEVER]), State.ERROR, "not what was"),
+    ("CK601", within(OPERATORS, "spec", "template", "spec", "containers", []), State.ERROR, "told of none"),
+    ("CK601", put(OPERATORS), State.UNKNOWN, "no operator tells what they must be"),
+    (
+        "CK602",
+        without(BINDINGS_PATH, "exec-guard-operator"),
+        State.ERROR,
+        "exec-guard.cloister.dev: binding exec-guard-operator.cloister.dev is not installed",
+    ),
+    ("CK602", within(BINDINGS_PATH, "spec", "matchResources", {"objectSelector": SOME}), State.ERROR, "not what was"),
     ("CK602", within(BINDINGS_PATH, "spec", "validationActions", ["Warn"]), State.ERROR, "does not deny"),
     ("CK602", put(POLICIES_PATH), State.ERROR, "nothing to bind"),
     ("CK603", within(POLICIES_PATH, "metadata", "labels", {}), State.WARNING, "of version unknown"),
@@ -201,6 +236,18 @@ FINDINGS: list[tuple[str, Change, State, str]] = [
     ),
     ("CK710", given([rule("apps", "deployments", "patch")], DEV), State.WARNING, "may run pods in every namespace"),
     ("CK710", given([rule("batch", "*", "*")], DEV), State.WARNING, "no guard refuses that in cert-manager"),
+    (
+        "CK711",
+        put(MUTATING_WEBHOOKS, webhook("mesh", [webhook_rule("", "pods")])),
+        State.WARNING,
+        "mesh (mesh.example.com): may change pods of zones",
+    ),
+    (
+        "CK711",
+        put(MUTATING_POLICIES[0], {"metadata": meta("p"), "spec": {"matchConstraints": {"resourceRules": [EVERY]}}}),
+        State.WARNING,
+        "MutatingAdmissionPolicy p",
+    ),
 ]
 
 
@@ -240,9 +287,14 @@ def test_settings_of_cilium_matter_where_cilium_is() -> None:
     assert [result.state for result in answers("CK301", daemonset("calico-node"), *hidden)] == [State.OK]
 
 
-def test_the_policies_are_those_of_the_chart() -> None:
-    documents = yaml.safe_load_all(KUSTOMIZED.read_text())
-    assert {one["metadata"]["name"] for one in documents if one["kind"] == "ValidatingAdmissionPolicy"} == set(POLICIES)
+def test_the_policies_and_bindings_are_those_of_the_chart() -> None:
+    found = {
+        kind: {one["metadata"]["name"]: one["spec"] for one in installed("admission.yaml", kind)}
+        for kind in ("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    }
+    assert set(found["ValidatingAdmissionPolicy"]) == set(POLICIES)
+    bound = {name: spec["policyName"] for name, spec in found["ValidatingAdmissionPolicyBinding"].items()}
+    assert bound == guards.BINDINGS
 
 
 def test_flannel_beside_something_that_enforces() -> None:
@@ -287,8 +339,54 @@ def test_without_the_guard_entering_pods_is_a_finding() -> None:
     def unbound(state: dict[str, Any]) -> None:
         state[BINDINGS_PATH] = [one for one in state[BINDINGS_PATH] if "exec" not in one["spec"]["policyName"]]
 
-    found = answers("CK706", given([rule("", "pods/exec", "create")], DEV), unbound)
-    assert State.WARNING in {result.state for result in found}
+    for change in (unbound, without(BINDINGS_PATH, "exec-guard"), without(BINDINGS_PATH, "exec-guard-operator")):
+        found = answers("CK706", given([rule("", "pods/exec", "create")], DEV), change)
+        assert State.WARNING in {result.state for result in found}
+
+
+IS_ZONE = {"key": "cloister.dev/zone", "operator": "Exists"}
+NO_ZONE = {"key": "cloister.dev/zone", "operator": "DoesNotExist"}
+PODS_OF_ZONES: dict[str, tuple[list[Any], dict[str, Any], bool]] = {
+    "all pods": ([webhook_rule("", "pods")], {}, True),
+    "everything": ([EVERY], {}, True),
+    "pods that change": ([webhook_rule("", "pods", "UPDATE")], {}, True),
+    "pods that go": ([webhook_rule("", "pods", "DELETE")], {}, False),
+    "evictions": ([webhook_rule("", "pods/eviction")], {}, False),
+    "what is in no namespace": ([webhook_rule("*", "*") | {"scope": "Cluster"}], {}, False),
+    "zones left out": ([EVERY], {"namespaceSelector": {"matchExpressions": [NO_ZONE]}}, False),
+    "only zones": ([EVERY], {"namespaceSelector": {"matchExpressions": [IS_ZONE]}}, True),
+    "one namespace": ([EVERY], {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "a"}}}, False),
+    "not the system's": (
+        [EVERY],
+        {"namespaceSelector": {"matchExpressions": [{"key": "name", "operator": "NotIn", "values": ["kube-system"]}]}},
+        True,
+    ),
+    "pods that ask for it": ([EVERY], {"objectSelector": {"matchLabels": {"inject": "yes"}}}, False),
+    "pods of one component": (
+        [EVERY],
+        {
+            "objectSelector": {
+                "matchExpressions": [
+                    {"key": "app.kubernetes.io/component", "operator": "In", "values": ["checkpoints"]}
+                ]
+            }
+        },
+        True,
+    ),
+    "pods of jobs": (
+        [EVERY],
+        {"objectSelector": {"matchExpressions": [{"key": "job-name", "operator": "Exists"}]}},
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize(("rules", "selectors", "found"), PODS_OF_ZONES.values(), ids=PODS_OF_ZONES)
+def test_webhooks_that_change_pods_of_zones(rules: list[Any], selectors: dict[str, Any], found: bool) -> None:
+    for zones in ([], [put(ZONES)]):  # there are some, and they are still to come
+        change = put(MUTATING_WEBHOOKS, webhook("w", rules, **selectors))
+        states = {result.state for result in answers("CK711", change, *zones)}
+        assert states == {State.WARNING if found else State.OK}
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,17 @@ from typing import Any
 
 import promql_parser
 import pytest
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, generate_latest
 
 from cloister.controller import metrics
 from cloister.monitoring import dashboard, rules
 from cloister.monitoring.rules import ALERTS
-from tests.monitored import assert_there_before
+from tests.monitored import OPERATOR, assert_there_before, assert_told, used
 
 SHOWN = {"$__rate_interval": "5m", "$namespace": "x"}
 """What Grafana puts in."""
 BOUNDED = {"namespace", "pod", "api", "status", "model", "code", "kind", "action", "source", "severity", "level"}
-BOUNDED |= {"signal", "feature", "le", "reason", "sink"}
+BOUNDED |= {"signal", "feature", "le", "reason", "sink", "deployment", "type", "issuer"}
 
 
 def expressions() -> Iterator[tuple[str, str]]:
@@ -49,10 +49,40 @@ def test_rules_are_named_once_and_say_what_to_do() -> None:
             assert label in BOUNDED
 
 
-def test_the_first_repair_is_seen() -> None:
+@pytest.mark.parametrize(
+    ("counter", "prefix"),
+    [(metrics.DRIFT_REPAIRED, "cloister_drift_"), (metrics.RECONCILE_ERRORS, "cloister_reconcile_")],
+)
+def test_the_first_is_seen(counter: Counter, prefix: str) -> None:
     registry = CollectorRegistry()
-    registry.register(metrics.DRIFT_REPAIRED)
-    assert_there_before("cloister_drift_", generate_latest(registry).decode())
+    registry.register(counter)
+    assert_there_before(prefix, generate_latest(registry).decode())
+
+
+def test_the_operator_tells_what_is_asked_of_it() -> None:
+    assert used("cloister_") >= OPERATOR
+    assert_told(OPERATOR, generate_latest(REGISTRY).decode())
+
+
+def test_conditions_are_told_until_the_deployment_is_gone() -> None:
+    def told_of(deployment: str) -> dict[tuple[str, str], float]:
+        return {
+            (sample.labels["type"], sample.labels["status"]): sample.value
+            for family in metrics.CONDITION.collect()
+            for sample in family.samples
+            if sample.labels["deployment"] == deployment
+        }
+
+    for status in ("True", "False"):
+        for name in ("told", "other"):
+            metrics.report(name, [{"type": "Ready", "status": status, "reason": "x"}])
+        wanted = dict.fromkeys((("Ready", each) for each in ("True", "False", "Unknown")), 0.0)
+        assert told_of("told") == wanted | {("Ready", status): 1.0}
+    metrics.forget("told")
+    metrics.forget("never told")
+    assert told_of("told") == {}
+    assert told_of("other")
+    metrics.forget("other")
 
 
 def test_panels_lie_side_by_side() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cloister import names
-from cloister.controller import leader
+from cloister.controller import leader, metrics
 from cloister.controller.observed import Observed
 from cloister.controller.reporter import Reporter
 from cloister.controller.status import View
@@ -74,3 +74,25 @@ async def test_a_change_that_the_answer_tells_first_is_not_lost(spec: dict[str, 
     reporter = Reporter(Api(spec), observed)  # type: ignore[arg-type] # its two methods are all that is used
     view = View(scene.raw, scene.deployment, scene.rendered, scene.outcome, scene.live.get, NOW)
     assert await reporter.report(view) == again
+
+
+async def test_conditions_are_told_to_prometheus_also_where_nothing_is_written() -> None:
+    def told() -> dict[str, float]:
+        return {
+            sample.labels["type"]: sample.value
+            for family in metrics.CONDITION.collect()
+            for sample in family.samples
+            if sample.labels["deployment"] == scene.raw["metadata"]["name"] and sample.labels["status"] == "True"
+        }
+
+    scene = Scene()
+    scene.raw["status"] = scene.status()
+    reporter = Reporter(Api({}), Observed())  # type: ignore[arg-type] # nothing is written
+    assert (
+        await reporter.report(View(scene.raw, scene.deployment, scene.rendered, scene.outcome, scene.live.get, NOW))
+        is None
+    )
+    assert told()["AccessMinimal"] == 1
+    assert told()["Ready"] == 0
+    reporter.forget(scene.raw["metadata"]["uid"], scene.raw["metadata"]["name"])
+    assert told() == {}

@@ -18,6 +18,7 @@ from cloister.controller.status import View
 from cloister.controls import CONTROLS, Family
 from cloister.crd import schema
 from cloister.facts import Facts, Settings
+from cloister.guards import Failing
 from cloister.names import Key, key
 from cloister.render import render
 from cloister.sealing import Kind, generate
@@ -61,7 +62,7 @@ class Scene:
         self.deployment: LLMDeployment | None = parse(self.raw)
         self.rendered = render(self.deployment, Facts(), Settings())
         self.live = {key(obj): running(obj) for obj in self.rendered}
-        self.outcome = Outcome(today=NOW.date(), results=dict.fromkeys(self.live, IN_FORCE), keyrings=True)
+        self.outcome = Outcome(today=NOW.date(), results=dict.fromkeys(self.live, IN_FORCE), keyrings=True, guards=())
 
     def status(self, now: datetime = NOW) -> Object:
         self.outcome.today = now.date()
@@ -260,6 +261,34 @@ def test_a_foreign_policy_spoils_isolation_and_is_named() -> None:
     assert scene.condition("ZonesIsolated") == ("False", "ForeignPolicies")
     assert scene.condition("Ready")[0] == "False"
     assert "support-bot-inference/open" in scene.status()["message"]
+
+
+def test_without_its_guards_access_is_not_minimal_and_what_they_enforce_does_not_hold() -> None:
+    scene = Scene()
+    scene.outcome.standing = Standing("True", "Proven", "tried")
+    scene.outcome.guards = (Failing("zone-guard.cloister.dev", "binding zone-guard.cloister.dev", "does not deny"),)
+    assert scene.condition("AccessMinimal") == ("False", "GuardsMissing")
+    assert scene.condition("IdentityIssued")[0] == "True"
+    assert scene.condition("Ready") == ("False", "GuardsMissing")
+    assert "binding zone-guard.cloister.dev does not deny" in scene.status()["message"]
+    assert "admission.enabled=true" in scene.status()["message"]
+    lines = {line["id"]: line["status"] for line in scene.status()["controls"]}
+    assert lines["ZT-04"] == lines["ZT-10"] == "False"
+    assert lines["ZT-01"] == "True"
+    scene.outcome.guards = None
+    assert scene.condition("AccessMinimal") == ("Unknown", "GuardsUnknown")
+    lines = {line["id"]: line["status"] for line in scene.status()["controls"]}
+    assert lines["ZT-04"] == lines["ZT-10"] == "Unknown"
+    scene.outcome.guards = ()
+    assert scene.condition("Ready") == ("True", "InForce")
+    assert {line["id"]: line["status"] for line in scene.status()["controls"]}["ZT-04"] == "True"
+
+
+def test_what_spoils_access_besides_is_said_first() -> None:
+    scene = Scene()
+    scene.outcome.guards = (Failing("zone-guard.cloister.dev", "zone-guard.cloister.dev", "is not installed"),)
+    scene.outcome.results[scene.find("ServiceAccount", "inference")] = Result(State.FAILED, "Forbidden", "no")
+    assert scene.condition("AccessMinimal") == ("False", "Forbidden")
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,7 @@ def test_who_has_not_the_right_is_told_which_it_takes() -> None:
     cluster = Answering(403, 'x is forbidden: User "ada" cannot VERB resource "x" in API group ""')
     found = {check.name: check.detail for check in refusals.checks(cluster, DEPLOYMENT)}  # type: ignore[arg-type]
     for name, right in {
+        f"a forged status of {DEPLOYMENT.name}": "patch llmdeployments/status",
         f"a pod in {DEPLOYMENT.name}-training": "create pods",
         f"exec into a pod of {DEPLOYMENT.name}-inference": "create pods/exec",
         f"a token of {DEPLOYMENT.name}-storage/checkpoints": "create serviceaccounts/token",

@@ -46,3 +46,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if $tag }}:{{ $tag }}{{ end -}}
 {{- if .image.digest }}@{{ .image.digest }}{{ end -}}
 {{- end -}}
+
+{{- /*
+Digests of the admission policies' and bindings' specs as they are rendered, by which the operator and `cloister check`
+know whether the cluster holds what was installed: {"policies": {name: digest}, "bindings": {name: digest}}.
+*/ -}}
+{{- define "cloister.guards" -}}
+{{- $digests := dict "policies" dict "bindings" dict -}}
+{{- range $file := list "exec" "home" "issuance" "namespace" "operator" "status" "zone" -}}
+{{- range $text := include (printf "%s/admission/%s-guard.yaml" $.Template.BasePath $file) $ | splitList "\n---\n" -}}
+{{- $object := fromYaml $text -}}
+{{- $kind := ternary "policies" "bindings" (eq $object.kind "ValidatingAdmissionPolicy") -}}
+{{- $_ := set (get $digests $kind) $object.metadata.name ($object.spec | toRawJson | sha256sum | trunc 32) -}}
+{{- end -}}
+{{- end -}}
+{{- $digests | toRawJson -}}
+{{- end -}}

@@ -11,6 +11,7 @@ from cloister.check.network import NETWORK
 from cloister.check.powers import POWERS
 from cloister.check.storage import STORAGE
 from cloister.check.view import Object, Probe, Reply, View
+from cloister.check.webhooks import WEBHOOKS
 
 __all__ = ["CHECKS", "POLICIES", "Answer", "Check", "Object", "Probe", "Reply", "Result", "State", "View", "run"]
 
@@ -22,6 +23,7 @@ CHECKS: tuple[Check, ...] = (
     *INSTALLATION,
     *GUARDS,
     *POWERS,
+    *WEBHOOKS,
 )
 """In the order of their codes; a new check is one function and one entry."""
 

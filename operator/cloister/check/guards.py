@@ -1,52 +1,57 @@
 """CK6nn: the admission policies that guard zones, identities and the operator."""
 
+import json
 from collections.abc import Iterator
 
-from cloister.check.answer import Answer, Check, error, ok, warning
+from cloister.check.answer import Answer, Check, error, ok, unknown, warning
 from cloister.check.installation import OPERATORS, VERSION_LABEL, operators
 from cloister.check.view import Object, View, labels
+from cloister.guards import (
+    BINDINGS,
+    EXEC,
+    POLICIES,
+    WAY_OUT,
+    Digests,
+    failing,
+    failing_bindings,
+    failing_policies,
+)
+
+__all__ = ["BINDINGS_PATH", "EXEC", "GUARDS", "POLICIES", "POLICIES_PATH", "is_bound"]
 
 POLICIES_PATH = "apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS_PATH = "apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"
+_VARIABLE = "CLOISTER_GUARDS"
+"""Of the operator's container: what the chart has rendered."""
+_UNTOLD = "no operator tells what they must be; that they are there is all that is known"
 
-GUARD_SUFFIX = "-guard.cloister.dev"
-"""How the names of all of them end."""
-POLICIES = tuple(
-    f"{name}{GUARD_SUFFIX}"
-    for name in (
-        "namespace", "zone", "exec", "certificate", "request", "signing", "issuer", "ca", "home", "operator",
-    )
-)  # fmt: skip
-"""The policies of the chart."""
-EXEC = f"exec{GUARD_SUFFIX}"
+_SEE_OPERATOR = "see CK502"
 
 
 def _installed(view: View) -> Iterator[Answer]:
-    there = _by_name(view, POLICIES_PATH)
+    there, digests = _by_name(view, POLICIES_PATH), _digests(view)
+    wrong = {one.policy: one.what for one in failing_policies(there.values(), digests)}
     for name in POLICIES:
-        found = there.get(name)
-        if found is None:
-            yield error(name, "is not installed")
-        elif found["spec"].get("failurePolicy", "Fail") != "Fail":
-            yield error(name, "lets everything through that it can't judge (failurePolicy)")
-        elif warnings := (found.get("status", {}).get("typeChecking") or {}).get("expressionWarnings"):
+        if name in wrong:
+            yield error(name, wrong[name])
+        elif warnings := (there[name].get("status", {}).get("typeChecking") or {}).get("expressionWarnings"):
             yield warning(name, f"the API server warns of {warnings[0].get('fieldRef', 'an expression')}")
         else:
             yield ok(name, "is installed, and refuses what it can't judge")
+    if digests is None and len(wrong) < len(POLICIES):
+        yield unknown("", _UNTOLD, _SEE_OPERATOR)
 
 
 def _bound(view: View) -> Iterator[Answer]:
-    there = _by_name(view, POLICIES_PATH)
-    for name in POLICIES:
-        bindings = [one for one in view.all(BINDINGS_PATH) if one["spec"].get("policyName") == name]
-        if name not in there:
+    there, digests = _by_name(view, POLICIES_PATH), _digests(view)
+    wrong = {one.name: str(one) for one in failing_bindings(view.all(BINDINGS_PATH), digests)}
+    for binding, policy in BINDINGS.items():
+        if policy not in there:
             continue  # CK601 says it
-        if in_force := [one for one in bindings if _denies(one)]:
-            yield ok(name, f"is bound by {', '.join(one['metadata']['name'] for one in in_force)}")
-        elif bindings:
-            yield error(name, f"is bound by {bindings[0]['metadata']['name']}, which does not deny")
+        if found := wrong.get(f"binding {binding}"):
+            yield error(policy, found)
         else:
-            yield error(name, "is bound by nothing: it refuses nothing")
+            yield ok(policy, f"is bound by {binding}")
     if not there.keys() & set(POLICIES):
         yield error("", "there is nothing to bind")
 
@@ -68,24 +73,38 @@ def _versions(view: View) -> Iterator[Answer]:
 
 
 def is_bound(view: View, name: str) -> bool:
-    """Whether a policy of the chart is there and denies."""
-    bindings = [one for one in view.all(BINDINGS_PATH) if one["spec"].get("policyName") == name]
-    return name in _by_name(view, POLICIES_PATH) and any(map(_denies, bindings))
+    """Whether a policy of the chart is in force, wherever it is bound."""
+    return name not in {one.policy for one in failing(view.all(POLICIES_PATH), view.all(BINDINGS_PATH), _digests(view))}
 
 
-def _denies(binding: Object) -> bool:
-    return "Deny" in (binding["spec"].get("validationActions") or ())
+def _digests(view: View) -> Digests | None:
+    """What the operator was installed with; None where no operator is seen, or none that can be read."""
+    found = operators(view)
+    if not found:
+        return None
+    containers = found[0]["spec"]["template"]["spec"].get("containers") or ()
+    values = {one["name"]: one.get("value") for container in containers for one in container.get("env") or ()}
+    try:
+        told = json.loads(values.get(_VARIABLE) or "{}")
+        return {kind: {str(name): str(text) for name, text in of.items()} for kind, of in told.items()}
+    except (ValueError, AttributeError):
+        return None
 
 
 def _by_name(view: View, path: str) -> dict[str, Object]:
     return {found["metadata"]["name"]: found for found in view.all(path)}
 
 
-_UPGRADE = "upgrade the chart with admission.enabled=true, the default"
-
 GUARDS = (
-    Check("CK601", "The guards are installed", _UPGRADE, _installed, asks=(POLICIES_PATH,)),
-    Check("CK602", "The guards are bound", _UPGRADE, _bound, asks=(POLICIES_PATH, BINDINGS_PATH)),
+    Check("CK601", "The guards are installed", WAY_OUT, _installed, asks=(POLICIES_PATH,), helped_by=(OPERATORS,)),
+    Check(
+        "CK602",
+        "The guards are bound",
+        WAY_OUT,
+        _bound,
+        asks=(POLICIES_PATH, BINDINGS_PATH),
+        helped_by=(OPERATORS,),
+    ),
     Check(
         "CK603",
         "The guards' version",

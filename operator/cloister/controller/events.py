@@ -23,6 +23,7 @@ _ACTIONABLE = {
     "CertManagerMissing",
     "FlowBlocked",
     "ForeignPolicies",
+    "GuardsMissing",
     "JwksUnusable",
     "NamespaceMissing",
     "NoAnswer",

@@ -9,6 +9,7 @@ from cloister.controller import conditions
 from cloister.controller.holds import PROOF
 from cloister.controller.outcome import Outcome, Result, State, describe
 from cloister.controls import Family
+from cloister.guards import WAY_OUT
 from cloister.names import Key, key
 from cloister.render.phases import is_canary
 from cloister.spec import LLMDeployment
@@ -84,8 +85,26 @@ def _access(deployment: LLMDeployment, rendered: list[Object], outcome: Outcome,
         for found in outcome.results
         if found[0] in ("ServiceAccount", "RoleBinding") or (found[0] == "ConfigMap" and found[2] != names.TRUST_BUNDLE)
     ]
-    return _unless(outcome, made) or Verdict(
-        "True", "Minimal", "no workload has a token or a role, and gates admit exactly who is declared"
+    return (
+        _unless(outcome, made)
+        or _unguarded(outcome)
+        or Verdict("True", "Minimal", "no workload has a token or a role, and gates admit exactly who is declared")
+    )
+
+
+def _unguarded(outcome: Outcome) -> Verdict | None:
+    """Where admission policies are not in force, access is what the cluster's RBAC makes of it."""
+    if outcome.guards is None:
+        return Verdict(
+            "Unknown", "GuardsUnknown", "the admission policies that guard zones and identities can't be read"
+        )
+    if not outcome.guards:
+        return None
+    return Verdict(
+        "False",
+        "GuardsMissing",
+        "whoever RBAC lets write in a zone, or ask for a certificate, can be any workload of it:"
+        f" {_list([str(one) for one in outcome.guards])}. To have the guards, {WAY_OUT}",
     )
 
 

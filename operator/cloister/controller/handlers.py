@@ -12,11 +12,13 @@ import kopf
 
 from cloister import names
 from cloister.controller import metrics
+from cloister.controller.guards import is_guard
 from cloister.controller.kinds import (
     CERT_MANAGER_CRDS,
     CERTIFICATE_REQUEST,
     CRD,
     DEPLOYMENT,
+    GUARDS,
     OWNED,
     STORAGE_CLASS,
 )
@@ -48,6 +50,8 @@ def registry(world: World) -> kopf.OperatorRegistry:
 
     for resource in (DEPLOYMENT, *OWNED, CERTIFICATE_REQUEST, STORAGE_CLASS):
         kopf.on.event(resource.group, resource.version, resource.plural, registry=made)(seen)
+    for resource in GUARDS:
+        kopf.on.event(resource.group, resource.version, resource.plural, registry=made, when=_is_guard)(seen)
     kopf.on.event(CRD.group, CRD.version, CRD.plural, registry=made, when=_is_cert_managers)(definition)
     return made
 
@@ -92,6 +96,9 @@ def _note(world: World, obj: dict[str, Any], event: str | None) -> None:
     match kind:
         case "StorageClass":
             world.wake_all()
+        case "ValidatingAdmissionPolicy" | "ValidatingAdmissionPolicyBinding":
+            if world.guards.judge():
+                world.wake_all()
         case "Namespace":
             world.wake(world.waiting_for(name) | world.zone_of(name), delay)
         case "NetworkPolicy":
@@ -100,6 +107,10 @@ def _note(world: World, obj: dict[str, Any], event: str | None) -> None:
             pass
     if deployment := deployment_of(obj):
         world.wake({deployment}, delay)
+
+
+def _is_guard(name: str, **_: Any) -> bool:
+    return is_guard(name)
 
 
 def _is_cert_managers(name: str, **_: Any) -> bool:

@@ -75,6 +75,12 @@ POD = Resource("v1", "Pod", "pods")
 """Read while a model server is not ready, and by name for what a keeper reports; never watched."""
 ENDPOINT_SLICE = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 """Read by name: the API server's own."""
+_ADMISSION = "admissionregistration.k8s.io/v1"
+GUARDS = (
+    Resource(_ADMISSION, "ValidatingAdmissionPolicy", "validatingadmissionpolicies", namespaced=False),
+    Resource(_ADMISSION, "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", namespaced=False),
+)
+"""Read to know whether the chart's are in force: policies, bindings."""
 EVENT = Resource("events.k8s.io/v1", "Event", "events")
 
 BY_KIND = {

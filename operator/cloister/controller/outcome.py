@@ -9,6 +9,7 @@ from cloister import names
 from cloister.controller.proof import Standing
 from cloister.controller.rotation import KeyringState
 from cloister.controls import Family
+from cloister.guards import Failing
 from cloister.names import Key
 from cloister.spec.status import IsolationStatus
 
@@ -96,6 +97,8 @@ class Outcome:
     results: dict[Key, Result] = field(default_factory=dict)
     obstacles: list[Obstacle] = field(default_factory=list)
     repairs: list[Repair] = field(default_factory=list)
+    guards: tuple[Failing, ...] | None = None
+    """Admission policies and bindings that are not in force; None where that is not known."""
     foreign_policies: list[str] = field(default_factory=list)
     """`namespace/name` of NetworkPolicies in a zone that are not ours."""
     missing_namespaces: set[str] = field(default_factory=set)
@@ -126,4 +129,5 @@ class Outcome:
     def hindrances(self) -> frozenset[str]:
         """Everything that is in the way, to tell when that changes."""
         reasons = [one.reason for one in self.obstacles] + [one.reason for one in self.endings]
-        return frozenset([*reasons, *self.missing_namespaces, *self.foreign_policies])
+        guards = [str(one) for one in self.guards or ()]
+        return frozenset([*reasons, *guards, *self.missing_namespaces, *self.foreign_policies])

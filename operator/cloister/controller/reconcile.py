@@ -14,6 +14,7 @@ from cloister.controller.declared import last_good
 from cloister.controller.endings import look_at_exporter, look_for_endings
 from cloister.controller.ensure import Ensurer, failure
 from cloister.controller.gather import Gatherer
+from cloister.controller.guards import Guards
 from cloister.controller.holds import Hold, by_phase, hold, prunable
 from cloister.controller.keyrings import Keyrings
 from cloister.controller.observed import Observed
@@ -60,12 +61,14 @@ class Reconciler:
         people: People,
         rule_sets: RuleSets,
         prover: Prover,
+        guards: Guards,
         settings: Settings,
     ) -> None:
         self._cluster = cluster
         self._observed = observed
         self._people = people
         self._prover = prover
+        self._guards = guards
         self._rule_sets = rule_sets
         self._settings = settings
         self._gatherer = Gatherer(observed, people, rule_sets, settings.cert_manager_namespace)
@@ -87,7 +90,7 @@ class Reconciler:
             return None
         self._remember(name, raw["metadata"]["uid"])
         with metrics.RECONCILE_SECONDS.time():
-            outcome = Outcome(today=datetime.now(UTC).date())
+            outcome = Outcome(today=datetime.now(UTC).date(), guards=self._guards.failing)
             deployment = self._declared(raw, outcome)
             rendered: list[Object] = []
             if deployment and not await self._refused(deployment, outcome):
@@ -276,7 +279,7 @@ class Reconciler:
         self._prover.forget(uid)
         self._rule_sets.forget(name)
         self._keyrings.forget(uid)
-        self._reporter.forget(uid)
+        self._reporter.forget(uid, name)
         self.awaited.pop(name, None)
         for memory in (self._valid, self._rendered):
             memory.pop(uid, None)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from cloister.controller import conditions, errors, events
+from cloister.controller import conditions, errors, events, metrics
 from cloister.controller.cluster import Cluster, Object
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import Repair
@@ -46,6 +46,7 @@ class Reporter:
         uid, repairs = view.raw["metadata"]["uid"], view.outcome.repairs
         repairs[:0] = self._untold.pop(uid, ())
         status, previous = build(view), view.previous
+        metrics.report(view.raw["metadata"]["name"], status["conditions"])
         if status == previous:
             return None
         now, told = time.monotonic(), self._told.get(uid)
@@ -72,8 +73,9 @@ class Reporter:
         retained = raw.get("spec", {}).get("deletionPolicy", "Retain") != "Delete"
         await self._post(raw, events.farewell(raw["metadata"]["name"], retained, cert_manager_namespace))
 
-    def forget(self, uid: str) -> None:
+    def forget(self, uid: str, name: str) -> None:
         """A deployment is gone."""
+        metrics.forget(name)
         self._told.pop(uid, None)
         self._untold.pop(uid, None)
 

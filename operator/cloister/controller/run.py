@@ -17,6 +17,7 @@ from prometheus_client import start_http_server
 
 from cloister.controller import errors, handlers, health, leader, metrics
 from cloister.controller.cluster import Cluster
+from cloister.controller.guards import Guards
 from cloister.controller.observed import Observed
 from cloister.controller.people import People
 from cloister.controller.prover import Prover
@@ -49,8 +50,9 @@ async def _main(settings: Settings) -> int:
     rule_sets = RuleSets(cluster, observed)
     surroundings = Surroundings.found(settings.canary_internet)
     prover = Prover(cluster, observed, surroundings, timedelta(seconds=settings.canary_interval_seconds))
-    reconciler = Reconciler(cluster, observed, people, rule_sets, prover, settings.for_rendering())
-    world = World(cluster, observed, reconciler)
+    guards = Guards(cluster, observed, settings.guards)
+    reconciler = Reconciler(cluster, observed, people, rule_sets, prover, guards, settings.for_rendering())
+    world = World(cluster, observed, guards, reconciler)
     people.wakes(world.wake)
     rule_sets.wakes(world.wake)
     metrics_server, metrics_thread = start_http_server(settings.metrics_port)

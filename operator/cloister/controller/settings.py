@@ -28,6 +28,8 @@ class Settings(BaseSettings):
     namespace: str = "cloister-system"
     """The operator's own namespace: its Lease lies there."""
     service_account: str = "cloister"
+    guards: dict[str, dict[str, str]] = {}
+    """Digests of the admission policies that were installed with this operator (JSON); none: they were not."""
     image: str = _DEFAULTS.image
     gate_image: str = _DEFAULTS.gate_image
     store_image: str = _DEFAULTS.store_image

@@ -11,6 +11,7 @@ import structlog
 from cloister import names
 from cloister.controller import errors, metrics
 from cloister.controller.cluster import Cluster
+from cloister.controller.guards import Guards
 from cloister.controller.kinds import (
     CERT_MANAGER_CRDS,
     CERT_MANAGER_GROUP,
@@ -35,9 +36,10 @@ _GAP_SECONDS = 1.0
 class World:
     """One operator process."""
 
-    def __init__(self, cluster: Cluster, observed: Observed, reconciler: Reconciler) -> None:
+    def __init__(self, cluster: Cluster, observed: Observed, guards: Guards, reconciler: Reconciler) -> None:
         self.cluster = cluster
         self.observed = observed
+        self.guards = guards
         self.reconciler = reconciler
         self.queue = WorkQueue()
         self.leading = False
@@ -100,6 +102,7 @@ class World:
                 continue
             items, version = await self.cluster.list(resource, resource.selector)
             changed |= self.observed.replace_kind(resource.kind, items, version)
+        await self.guards.look()
         self.listed = True
         metrics.DEPLOYMENTS.set(len(self.observed.of_kind(names.KIND)))
         return changed

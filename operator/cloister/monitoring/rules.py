@@ -106,6 +106,47 @@ ALERTS = (
         15,
     ),
     Alert(
+        "CloisterNotIsolated",
+        'cloister_condition{type=~"ZonesIsolated|IsolationProven", status="False"} == 1',
+        "critical",
+        "{{ $labels.type }} of {{ $labels.deployment }} is False: something may pass that is not declared",
+        2,
+    ),
+    Alert(
+        "CloisterUnguarded",
+        "max by (namespace) (cloister_guards_missing) > 0",
+        "critical",
+        "Admission policies are not in force: whoever RBAC lets write in a zone can be any workload of it",
+        10,
+    ),
+    Alert(
+        "CloisterNotReady",
+        'cloister_condition{type="Ready", status="True"} == 0',
+        "warning",
+        "{{ $labels.deployment }} has not been Ready for a quarter of an hour",
+        15,
+    ),
+    Alert(
+        "CloisterNoLeader",
+        "sum by (namespace) (cloister_is_leader) != 1 or absent(cloister_is_leader)",
+        "critical",
+        "No operator leads, or more than one: what is in force stays, and nobody repairs or reports",
+        5,
+    ),
+    Alert(
+        "CloisterKeysStale",
+        "increase(cloister_jwks_fetch_failures_total[30m]) > 0"
+        " unless time() - cloister_jwks_fetched_timestamp_seconds < 1800",
+        "warning",
+        "Keys of {{ $labels.issuer }} could not be fetched for half an hour: a key that it withdrew is still believed",
+    ),
+    Alert(
+        "CloisterDefect",
+        'increase(cloister_reconcile_errors_total{reason="defect"}[15m]) > 0',
+        "warning",
+        "A pass of the operator ended in a defect of its own",
+    ),
+    Alert(
         "CloisterDriftRepaired",
         "increase(cloister_drift_repaired_total[15m]) > 5",
         "warning",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import yaml
 
 from tests.cluster.controlplane import ControlPlane
 from tests.cluster.external import ExternalCluster
@@ -70,12 +71,24 @@ def _outside_zones(world: World) -> Probes:
         ),
         "home-guard.cloister.dev": lambda: admin.create(f"{o.CORE}/namespaces/{o.HOME}/pods", o.operator_pod()),
         "exec-guard.cloister.dev": lambda: admin.create(
-            f"{o.CORE}/namespaces/{o.HOME}/serviceaccounts/default/token", o.token_request()
+            f"{o.CORE}/namespaces/{o.HOME}/serviceaccounts/cloister/token", o.token_request()
         ),
         "operator-guard.cloister.dev": lambda: world.operator.create(
             f"{o.CORE}/namespaces/default/configmaps", {"metadata": {"name": "x"}}
         ),
+        "status-guard.cloister.dev": lambda: _status_of_a_new_deployment(world),
     }
+
+
+def _status_of_a_new_deployment(world: World) -> Answer:
+    """Somebody writes a status. Only of what is there anything is asked of admission."""
+    body = yaml.safe_load(o.EXAMPLE.read_text()) | {"metadata": {"name": "guarded-first"}}
+    made = world.admin.create(o.DEPLOYMENTS, body, real=True)
+    assert made.allowed, made
+    one = f"{o.DEPLOYMENTS}/guarded-first"
+    answer = world.admin.patch(f"{one}/status", {"status": {"phase": "Ready"}})
+    world.admin.delete(one, real=True)
+    return answer
 
 
 def _in_zones(world: World) -> Probes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tests.cluster.pki import certificate_request as certificate_signing_request
@@ -24,6 +25,11 @@ OURS = {
 CORE, APPS, BATCH = "api/v1", "apis/apps/v1", "apis/batch/v1"
 CERT_MANAGER, CILIUM = "apis/cert-manager.io/v1", "apis/cilium.io/v2"
 SIGNING_REQUESTS = "apis/certificates.k8s.io/v1/certificatesigningrequests"
+DEFINITIONS = "apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+DEPLOYMENTS = "apis/cloister.dev/v1alpha1/llmdeployments"
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "manifests" / "examples" / "minimal.yaml"
+DEFINITION = ROOT / "crds" / "llmdeployments.cloister.dev.yaml"
 
 
 def meta(name: str, namespace: str | None = None, **more: Any) -> Object:
@@ -46,7 +52,7 @@ def zone(name: str, deployment: str = DEPLOYMENT, **labels: str) -> Object:
 def pod_spec(**more: Any) -> Object:
     """A pod under Pod Security `restricted`."""
     container: Object = {
-        "name": "c",
+        "name": "server",
         "image": "registry.example/image@sha256:" + "0" * 64,
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
@@ -108,9 +114,9 @@ def service(name: str, namespace: str) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": meta(name, namespace), "spec": spec}
 
 
-def autoscaler(name: str, namespace: str, kind: str = "StatefulSet") -> Object:
+def autoscaler(name: str, namespace: str, kind: str = "StatefulSet", target: str = "inference") -> Object:
     """A HorizontalPodAutoscaler."""
-    spec = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": name}, "maxReplicas": 3}
+    spec = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": target}, "maxReplicas": 3}
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",

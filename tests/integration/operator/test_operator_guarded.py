@@ -8,6 +8,9 @@ from tests.cluster import ControlPlane
 from tests.installed import install_chart, operator_kubeconfig, start_operator, stop_operator
 from tests.integration.operator.world import Key, World, full, surroundings, until
 
+ADMISSION = "apis/admissionregistration.k8s.io/v1"
+POLICIES, BINDINGS = f"{ADMISSION}/validatingadmissionpolicies", f"{ADMISSION}/validatingadmissionpolicybindings"
+
 
 def test_a_whole_life_passes_the_guards(start_control_plane: Callable[[], ControlPlane], tmp_path: Path) -> None:
     plane = start_control_plane()
@@ -32,6 +35,22 @@ def test_a_whole_life_passes_the_guards(start_control_plane: Callable[[], Contro
     until(lambda: world.find(deny), "what is deleted comes back")
     changes.merge(gate, {"data": {"evil": "x"}})
     until(lambda: world.get(gate)["data"] == before, "what is added is taken away")
+
+    # Whoever may take a guard away is told of it everywhere, within the blink of a watch, until it is back.
+    world.admin.delete(f"{BINDINGS}/signing-guard.cloister.dev", real=True)
+    said = world.until_condition(name, "AccessMinimal", "False", "GuardsMissing")
+    assert "binding signing-guard.cloister.dev is not installed" in said["message"]
+    controls = {line["id"]: line["status"] for line in world.deployment(name)["status"]["controls"]}
+    assert controls["ZT-04"] == controls["ZT-10"] == "False"
+    install_chart(plane)
+    world.until_access(name)
+    emptied = {"spec": {"validations": [{"expression": "true"}]}}
+    assert world.admin.patch(f"{POLICIES}/signing-guard.cloister.dev", emptied, real=True).code == 200
+    said = world.until_condition(name, "AccessMinimal", "False", "GuardsMissing")
+    assert "signing-guard.cloister.dev is not what was installed" in said["message"]
+    world.admin.delete(f"{POLICIES}/signing-guard.cloister.dev", real=True)
+    install_chart(plane)
+    world.until_access(name)
 
     resource["spec"]["inference"]["clients"] = resource["spec"]["inference"]["clients"][:1]
     world.declare(resource)

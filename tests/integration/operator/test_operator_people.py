@@ -105,7 +105,7 @@ def test_a_list_that_is_spoilt_or_deleted_lets_nobody_back_in(world: World) -> N
     assert list_of(world, name) == before
     world.create(config_map("spoilt", **{"revocations.json": "{}"}))
     until(lambda: list_of(world, name)["subjects"] == [], "a new list is in force")
-    world.until_condition(name, "AccessMinimal", "True")
+    world.until_access(name)
 
 
 def test_without_the_list_that_is_named_no_person_is_admitted(world: World) -> None:
@@ -120,7 +120,7 @@ def test_without_the_list_that_is_named_no_person_is_admitted(world: World) -> N
     assert json.loads(auditor["data"]["auditor.json"])["people"]["revocations"]
     world.create(config_map("not-there", **{"revocations.json": "{}"}))
     until(lambda: list_of(world, name) is not None, "the list is in force")
-    world.until_condition(name, "AccessMinimal", "True")
+    world.until_access(name)
     # No longer asked for, it goes.
     world.declare(full(name))
     world.until_gone(("ConfigMap", f"{name}-inference", "revocations"))
@@ -196,7 +196,7 @@ def test_keys_of_an_issuer_are_fetched_withdrawn_and_kept(own_world: World, issu
 
     issuer.publish(issuer.provider.jwk("RSA"))
     until(lambda: gate_keys(world, name) == ["rsa"], "it has recovered")
-    world.until_condition(name, "AccessMinimal", "True")
+    world.until_access(name)
     stop_operator(world.plane)
     assert "Traceback" not in world.plane.log("operator").read_text()
 

@@ -11,6 +11,7 @@ kind: ValidatingAdmissionPolicyBinding
 metadata:
   name: {{ .name }}
   labels: {{- include "cloister.labels" .root | nindent 4 }}
+  {{- include "cloister.admission.keep" .root }}
 spec:
   policyName: {{ .policy | default .name }}
   validationActions: [Deny, Audit]
@@ -18,6 +19,14 @@ spec:
   matchResources:
     namespaceSelector: {{- toYaml . | nindent 6 }}
   {{- end }}
+{{- end -}}
+
+{{- /* Whether Helm leaves policies and bindings behind when the release is uninstalled. */ -}}
+{{- define "cloister.admission.keep" -}}
+{{- if .Values.admission.keep }}
+  annotations:
+    helm.sh/resource-policy: keep
+{{- end }}
 {{- end -}}
 
 {{- /* The variables that every policy starts from. */ -}}
@@ -66,6 +75,11 @@ spec:
 {{- end -}}
 {{- end -}}
 {{- $writers | toJson -}}
+{{- end -}}
+
+{{- /* A pattern for any image of a repository. */ -}}
+{{- define "cloister.cel.repository" -}}
+^{{ regexQuoteMeta .repository }}([:@].+)?$
 {{- end -}}
 
 {{- /* Users that may write a resource by admission.extraWriters, as a CEL list. */ -}}

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloister import names
-from cloister.check.guards import GUARD_SUFFIX
 from cloister.cli.api import Response
 from cloister.cli.live import Cluster
 from cloister.cli.verification.check import Check, Outcome
 from cloister.flows import components
+from cloister.guards import GUARD_SUFFIX
 from cloister.spec import LLMDeployment
 from cloister.zones import Zone
 
@@ -36,7 +36,10 @@ class _Attempt:
 
 
 def checks(cluster: Cluster, deployment: LLMDeployment) -> Iterator[Check]:
-    """Every attempt, in every zone."""
+    """Every attempt: on the deployment's status, and in every zone."""
+    path = f"/apis/{names.API_VERSION}/{names.PLURAL}/{deployment.name}/status"
+    attempt = _Attempt(f"a forged status of {deployment.name}", "PATCH", path, f"{names.PLURAL}/status")
+    yield _refused(cluster, attempt, {"status": {"phase": "Ready"}})
     for zone in Zone:
         namespace = names.namespace(deployment.name, zone)
         core, network = f"/api/v1/namespaces/{namespace}", f"/apis/networking.k8s.io/v1/namespaces/{namespace}"
