@@ -34,6 +34,7 @@ _KEYRING_SECONDS = 300.0
 """How long a keyring that was seen is believed to be there: Secrets are not watched."""
 _UNDER_WAY_SECONDS = 30.0
 """How often a rotation under way is looked at: its end is told by a pod's status, and pods are not watched."""
+_WHO = "The guards let only those write in a zone whom the chart's admission.extraWriters names"
 
 
 @dataclass
@@ -102,7 +103,7 @@ class Keyrings:
             message = (
                 f"Secret {secret['metadata']['namespace']}/{secret['metadata']['name']} is no keyring"
                 f" ({error if isinstance(error, KeyringError) else f'it has no {keyring.FILE}'}): restore it from a"
-                " backup"
+                f" backup. {_WHO}"
             )
             outcome.obstacles.append(Obstacle(Family.ENCRYPTED_AT_REST, "KeyringUnreadable", message, stalled=True))
             return None
@@ -154,7 +155,7 @@ class Keyrings:
                 message = (
                     f"{describe(found)} is gone while the store has data: without it the data can't be read, and a new"
                     f" one would not open it. Restore the Secret from a backup, or delete claim {claim} and the data to"
-                    " start empty"
+                    f" start empty. {_WHO}"
                 )
                 outcome.obstacles.append(Obstacle(Family.ENCRYPTED_AT_REST, "KeyringLost", message, stalled=True))
                 return None
