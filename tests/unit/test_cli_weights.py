@@ -126,7 +126,7 @@ def test_keys_for_signing(tmp_path: Path, weights: Path) -> None:
         (["seal", "model.gguf", "--to", "{public}", "--out", "inference.key"], "a file already"),
         (["seal", "model.gguf", "--to", "{public}", "--out", "none/x"], "no such file"),
         (["seal", "model.gguf", "--to", "{public}", "--sign-key", "inference.key"], "--kind ed25519` makes a pair"),
-        (["seal", "model.gguf", *["--to", "{public}"] * 2], f"names key {KEY.public.key_id} more than once"),
+        (["seal", "model.gguf", *["--to", "{public}"] * 2], "more than once"),
         (
             ["seal", "model.gguf", *(part for _ in range(17) for part in ("--to", str(generate(Kind.X25519).public)))],
             "--to names 17 keys, and a sealed file has room for 16",

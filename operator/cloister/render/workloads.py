@@ -245,7 +245,7 @@ def _fetch(model: WeightsModel, settings: Settings) -> Object:
     wanted = sidecar.Fetch(
         path=bucket_path(Component.CHECKPOINTS, model.object),
         sha256=model.sha256,
-        target=model.file,
+        target=f"{sidecar.MODEL_DIR}/{model.file.rsplit('/', 1)[1]}",
         size=milli(model.size) // 1000,
         signed=sidecar.Signed(path=bucket_path(Component.CHECKPOINTS, model.signature), public_key=model.public_key)
         if model.signature and model.public_key
@@ -261,7 +261,7 @@ def _fetch(model: WeightsModel, settings: Settings) -> Object:
         "resources": resources("100m", *_fetch_memory(model)),
         "securityContext": restricted(sidecar.FETCH_UID, sidecar.SOCKET_GID),
         "volumeMounts": [
-            mount("model", model.mount_path),
+            mount("model", sidecar.MODEL_DIR),
             *(unseal_key if model.unseal_key_ref else ()),
             socket_mount(sidecar.FETCH_SOCKET),
         ],
