@@ -14,7 +14,7 @@ from cloister.controller.outcome import LISTENERS_AWAITED, PROOF_AWAITED, Outcom
 from cloister.facts import Facts
 from cloister.flows import components
 from cloister.names import Key, key
-from cloister.render.phases import Phase, phase
+from cloister.render.phases import Phase, phase, within
 from cloister.spec import LLMDeployment
 from cloister.zones import PLACES, STORES, Component
 
@@ -141,10 +141,10 @@ def _not_in_force(outcome: Outcome, among: Callable[[Key], bool]) -> str | None:
 
 
 def by_phase(rendered: Iterable[Object]) -> dict[Phase, list[list[Object]]]:
-    """The objects of each phase, in batches that may be written at the same time: namespaces before the rest."""
+    """The objects of each phase, in batches that may be written at the same time."""
     phases: dict[Phase, list[list[Object]]] = {at: [[], []] for at in Phase}
     for obj in rendered:
-        phases[phase(obj)][0 if obj["kind"] == "Namespace" else 1].append(obj)
+        phases[phase(obj)][within(obj)].append(obj)
     return phases
 
 

@@ -39,7 +39,7 @@ def phase(obj: Object) -> Phase:
     metadata, kind = obj["metadata"], obj["kind"]
     match kind:
         case "ConfigMap" if metadata["name"] == names.DECLARATION:
-            return Phase.DENY  # what is going to be enforced is written down before any of it allows anything
+            return Phase.IDENTITY
         case "NetworkPolicy":
             return Phase.DENY if metadata["name"] == names.DENY_ALL else Phase.IDENTITY
         case "Certificate":
@@ -58,5 +58,6 @@ def is_canary(obj: Object) -> bool:
 
 
 def within(obj: Object) -> int:
-    """Order inside a phase: a namespace exists before anything is put into it."""
-    return 0 if obj["kind"] == "Namespace" else 1
+    """Order inside a phase: a namespace exists before anything is put into it, and what is going to be enforced is
+    written down before any of it allows anything."""
+    return 0 if obj["kind"] == "Namespace" or obj["metadata"]["name"] == names.DECLARATION else 1
