@@ -15,6 +15,9 @@ class Row(NamedTuple):
     """RE2. Where it has a group, and that took part, the group is the value."""
     check: Callable[[bytes], bool]
     """Whether a candidate is one."""
+    sign: bytes = b""
+    """What stands in each of its values. Given for those with parts of any length before their last: such a row is
+    looked for apart, for among others the search would run through such a part again behind each value in there."""
 
 
 class Hit(NamedTuple):

@@ -37,7 +37,9 @@ class Detector:
         wanted = frozenset(kinds)
         self._kinds = frozenset(kind for kind in Kind if kind.value in wanted)
         rows = (*(tokens.ROWS if Kind.SECRET in self._kinds else ()), *(national.ROWS if NATIONAL in wanted else ()))
-        self._tables = [_table(rows)] if rows else []
+        together = tuple(row for row in rows if not row.sign)
+        self._tables = [_table(together)] if together else []
+        self._apart = [(row.sign, _table((row,))) for row in rows if row.sign]
         forms = [*(expressions(self._kinds) if self._kinds else ()), *(row.pattern for row in rows)]
         late = [_DECIDED_LATE] if Kind.IP in self._kinds else []
         self._ends = [_Ends(forms, late, utf8=False)] if forms else []
@@ -56,6 +58,9 @@ class Detector:
             found += [Hit(one.start, one.stop, one.mark) for one in find_masked(data, self._kinds, start)]
         for table in self._tables:
             found += table.find(data, start)
+        for sign, table in self._apart:
+            if data.find(sign, start) >= 0:
+                found += table.find(data, start)
         return merged(found) if len(found) > 1 else found
 
     def live(self, data: bytes) -> int:
@@ -86,7 +91,7 @@ class _Ends:
         return start
 
 
-@lru_cache(8)
+@lru_cache(16)
 def _table(rows: tuple[Row, ...]) -> Table:
     return Table(rows)
 

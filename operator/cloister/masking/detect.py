@@ -12,6 +12,7 @@ everywhere, finds the same.
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from operator import attrgetter
 from typing import NamedTuple
 
 import re2
@@ -35,7 +36,7 @@ _PATTERNS: tuple[tuple[str, Kind, str], ...] = (
         Kind.SECRET,
         r'-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:[^"-]|-[^"-])*(?:-----END [A-Z0-9 ]{0,40}-----)?',
     ),
-    # RFC 7519: three parts, the first of which begins with `{"`.
+    # RFC 7519: three parts, the first of which begins with `{"`. Looked for apart, see _tokens.
     ("jwt", Kind.SECRET, r"eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]*"),
     # AWS, GitHub, GitLab, Slack, Google, OpenAI and Anthropic, Stripe, Hugging Face, npm, PyPI; HTTP's own scheme.
     (
@@ -131,14 +132,32 @@ def find(
             _search(data, begin, at, candidates, kinds, found)
     if kinds is None or Kind.EMAIL in kinds:
         _addresses(data, at, len(data), found)
-    return found
+    return _with_tokens(data, kinds, start, found)
 
 
 def find_closely(data: bytes, kinds: frozenset[Kind] | None = None, start: int = 0) -> list[Finding]:
     """The same, by looking at every byte."""
     found: list[Finding] = []
     _search(data, start, len(data), _expression(kinds), kinds, found)
-    return found
+    return _with_tokens(data, kinds, start, found)
+
+
+def _with_tokens(data: bytes, kinds: frozenset[Kind] | None, start: int, found: list[Finding]) -> list[Finding]:
+    """With JSON web tokens, and without overlap. They are looked for apart because they have parts of any length: where
+    one could begin but does not, the search runs on through what could be the part, and among other forms it would do
+    so again behind each value in there."""
+    if (kinds is not None and Kind.SECRET not in kinds) or data.find(_TOKEN_BEGINS, start) < 0:
+        return found
+    tokens = [Finding(*one.span(), Kind.SECRET, "jwt") for one in _TOKEN.finditer(data, start)]
+    if not tokens:
+        return found
+    whole: list[Finding] = []
+    for one in sorted((*tokens, *found), key=attrgetter("start")):
+        if whole and one.start < whole[-1].stop:
+            whole[-1] = whole[-1]._replace(stop=max(whole[-1].stop, one.stop))
+        else:
+            whole.append(one)
+    return whole
 
 
 def _addresses(data: bytes, start: int, stop: int, found: list[Finding]) -> None:
@@ -232,11 +251,13 @@ def expressions(kinds: frozenset[Kind] | None = None) -> list[str]:
 @lru_cache(64)
 def _expression(kinds: frozenset[Kind] | None) -> "re2._Regexp[bytes]":
     # Without groups RE2 needs no more than its automaton; what was found is told afterwards.
-    wanted = "|".join(f"(?:{pattern})" for pattern in expressions(kinds))
+    wanted = "|".join(
+        f"(?:{pattern})" for mark, kind, pattern in _PATTERNS if mark != "jwt" and (kinds is None or kind in kinds)
+    )
     return re2.compile(wanted.encode("latin-1"), options=_options())
 
 
-_TOLD = tuple((mark, kind, re.compile(pattern.encode("latin-1"))) for mark, kind, pattern in _PATTERNS)
+_TOLD = tuple((mark, kind, re.compile(pattern.encode("latin-1"))) for mark, kind, pattern in _PATTERNS if mark != "jwt")
 """What a candidate is. It is short by now, so the standard library's matcher, which starts sooner, can do no harm."""
 
 
@@ -246,3 +267,9 @@ def _options() -> re2.Options:
     options.max_mem = 64 << 20
     options.log_errors = False
     return options
+
+
+_TOKEN_BEGINS = b"eyJ"
+_TOKEN = next(
+    re2.compile(pattern.encode("latin-1"), options=_options()) for mark, _, pattern in _PATTERNS if mark == "jwt"
+)
