@@ -148,7 +148,7 @@ def _with_tokens(data: bytes, kinds: frozenset[Kind] | None, start: int, found: 
     so again behind each value in there."""
     if (kinds is not None and Kind.SECRET not in kinds) or data.find(_TOKEN_BEGINS, start) < 0:
         return found
-    tokens = [Finding(*one.span(), Kind.SECRET, "jwt") for one in _TOKEN.finditer(data, start)]
+    tokens = [Finding(one.start(), one.end(), Kind.SECRET, "jwt") for one in _TOKEN.finditer(data, start)]
     if not tokens:
         return found
     whole: list[Finding] = []
