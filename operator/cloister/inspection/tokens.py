@@ -116,13 +116,13 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("in-a-url", _IN_A_URL),
 )
 
-_LONG_FORMS: tuple[tuple[str, str, bytes], ...] = (
-    ("mapbox", r"\b[ps]k\.eyJ[0-9A-Za-z_-]{40,}\.[0-9A-Za-z_-]{20,}", b"k.eyJ"),
-    ("yandex", r"\bt1\.[0-9A-Z][0-9A-Za-z_-]+=?=?\.[0-9A-Za-z_-]{86}={0,2}", b"t1."),
+_LONG_FORMS: tuple[tuple[str, str, str], ...] = (
+    ("mapbox", r"\b[ps]k\.eyJ[0-9A-Za-z_-]{40,}\.[0-9A-Za-z_-]{20,}", r"\b[ps]k\.eyJ"),
+    ("yandex", r"\bt1\.[0-9A-Z][0-9A-Za-z_-]+=?=?\.[0-9A-Za-z_-]{86}={0,2}", r"\bt1\.[0-9A-Z]"),
 )
-"""Those with a part of any length before their last, and what stands in each."""
+"""Those with a part of any length before their last, and how each begins."""
 
 ROWS: tuple[Row, ...] = (
     *(Row(f"token-{name}", form, anything) for name, form in _FORMS),
-    *(Row(f"token-{name}", form, anything, sign) for name, form, sign in _LONG_FORMS),
+    *(Row(f"token-{name}", form, anything, begins) for name, form, begins in _LONG_FORMS),
 )
