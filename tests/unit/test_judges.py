@@ -50,12 +50,12 @@ def test_a_flag_is_recorded_and_lets_through() -> None:
     assert +stats.verdicts == {("prompt-injection", "Flag"): 2}
 
 
-def test_the_first_that_blocks_refuses_and_all_are_heard() -> None:
+def test_the_first_that_blocks_refuses_and_nobody_after_it_is_asked() -> None:
     judges = (Stub(Action.FLAG, (SURE,)), Stub(Action.BLOCK, (SURE,), "one"), Stub(Action.BLOCK, (UNSURE,), "two"))
     verdicts, refusal = judged(ASKED, judges, Stats())
     assert refusal
     assert refusal.code == "one"
-    assert [one["action"] for one in verdicts] == ["Flag", "Block", "Block"]
+    assert [one["action"] for one in verdicts] == ["Flag", "Block"]
 
 
 def test_verdicts_are_bounded_and_have_a_place_in_the_journal() -> None:
