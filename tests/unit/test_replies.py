@@ -16,8 +16,8 @@ from cloister.auditor.output.guard import Inspection, masked
 from cloister.auditor.refusal import Refusal
 from cloister.auditor.stats import Stats
 from cloister.inspection.held import MAX_HELD, Held
-from cloister.inspection.rows import Hit
-from cloister.inspection.sensitive import KINDS, Detector, merged
+from cloister.inspection.rows import Hit, merged
+from cloister.inspection.sensitive import KINDS, Detector
 from tests.auditor.replies import (
     CHAT,
     COMPLETIONS,
