@@ -203,6 +203,11 @@ def test_what_is_spread_over_parts_is_found(request_: dict[str, Any]) -> None:
     assert OURS.findings(request_)
 
 
+def test_the_part_is_told_that_says_it_alone() -> None:
+    for texts in (("Summarize the page.", ATTACK), ("It rains. " * 60, ATTACK, "It rains. " * 60)):
+        assert [one.where for one in OURS.findings(parts(*texts))] == ["messages[0].content[1].text"]
+
+
 def test_ordinary_parts_are_no_finding() -> None:
     document = "The tenant pays the rent on the third day of each month. " * 20
     assert OURS.findings(parts("Summarize this contract.", document, "In three sentences, please.")) == []

@@ -52,7 +52,9 @@ class Detector:
                 known = found.get(said.where)
                 if known is None or known.score < best.score:
                     found[said.where] = Finding(KIND, best.surest, best.score, said.where)
-        return list(found.values())
+        # Where a part alone is found, its place says more than that of all parts together.
+        told = {where.rpartition("[")[0] for where in found}
+        return [finding for where, finding in found.items() if where not in told]
 
     def opinion(self, said: Words) -> Opinion | None:
         """Of the reading of a text that looks most like it; None of a text in which there is nothing to read."""
