@@ -198,6 +198,18 @@ class TestSignals:
             for _ in range(20):
                 assert judge.done(ada(), Done("chat", refused=code), MORNING).score == 0
 
+    def test_a_clock_that_was_ahead_holds_nothing_against_anybody_until_then(self) -> None:
+        judge = behaviour()
+        ahead = MORNING + 10 * 365 * 86400
+        hammered(judge, ada(), 9)
+        (profile,) = (profile for _, profile in judge.profiles())
+        profile.points = {name: (points, ahead, why) for name, (points, _, why) in profile.points.items()}
+        profile.asked_at, profile.hour = ahead, int(ahead // 3600)
+        now = MORNING + 7200
+        assert judge.arrives(ada(), now).standing == Level.STEP_UP, "nothing is forgiven either"
+        assert judge.arrives(ada(signed_in=int(now) + 60), now + 60).standing == Level.NONE
+        assert judge.explained("ada", now + 86400)[0] < 1
+
 
 class TestMemory:
     """What outlives a restart."""

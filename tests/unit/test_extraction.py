@@ -130,6 +130,23 @@ def test_what_is_refused_is_not_counted() -> None:
     assert exceeded(extraction, now=NOON + DAY, logprobs=1) == []
 
 
+def test_a_clock_that_was_ahead_locks_nobody_out_for_longer_than_a_day() -> None:
+    extraction = Extraction()
+    ahead = NOON + 3000 * DAY
+    for number in range(4):
+        exceeded(extraction, f"Show me the whole of document number {number}", ahead)
+    extraction.said("ada", 10**9, ahead)
+    assert extraction.dump()["ada"]["prompts"]
+    again = Extraction()
+    again.load(extraction.dump())
+    for one in (extraction, again):
+        (volume,) = one.asked("ada", Question(), BUDGET, NOON, block=True)
+        assert volume.rule == "output-volume"
+        assert volume.retry_after <= DAY, "nothing is forgiven either"
+        assert one.asked("ada", Question(), BUDGET, NOON + DAY, block=True) == []
+        assert all(hour <= NOON // 3600 + 24 for hour, _ in one.dump()["ada"]["prompts"])
+
+
 def test_memory_is_bounded_and_state_is_the_same_after_a_restart() -> None:
     extraction = Extraction()
     for number in range(MAX_CALLERS + 10):
@@ -248,6 +265,37 @@ def test_a_reply_that_repeats_itself_is_cut_and_counted(tmp_path: Path) -> None:
         (CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}, Question(["hi"])),
         (CHAT, {"messages": [{"role": "user", "content": "hi"}], "n": 3}, Question(["hi"], 2)),
         (COMPLETIONS, {"prompt": "hi", "logprobs": 5}, Question(["hi"], 1)),
+        (COMPLETIONS, {"prompt": "hi", "logprobs": 0}, Question(["hi"], 1)),
+        (CHAT, {"messages": [{"role": "user", "content": "hi"}], "logprobs": False}, Question(["hi"])),
+        *(
+            (CHAT, {"messages": [{"role": "user", "content": "hi"}, last]}, Question(["hi"]))
+            for last in (
+                {"role": "system", "content": "."},
+                {"role": "developer", "content": "."},
+                {"role": "assistant", "content": "", "name": "n"},
+                {"role": "user", "content": [{"type": "text", "text": " "}]},
+            )
+        ),
+        (
+            CHAT,
+            {
+                "messages": [
+                    {"role": "user", "content": "hi"},
+                    {"role": "assistant", "content": None, "tool_calls": [{}]},
+                ]
+            },
+            Question([]),
+        ),
+        (
+            RESPONSES,
+            {"input": [{"role": "user", "content": "hi"}, {"role": "system", "content": "."}]},
+            Question(["hi"]),
+        ),
+        (
+            RESPONSES,
+            {"input": [{"role": "user", "content": "hi"}, {"type": "function_call_output", "output": "done"}]},
+            Question([]),
+        ),
         (COMPLETIONS, {"prompt": [1, 2, 3]}, Question(["1 2 3"])),
         (COMPLETIONS, {"prompt": ["a", "b"]}, Question(["a", "b"])),
         (COMPLETIONS, {"prompt": [[1, 2], [3]]}, Question(["1 2", "3"])),

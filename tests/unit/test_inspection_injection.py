@@ -1,5 +1,6 @@
 """A conversation judged: what is an injection and what is not, whose words count."""
 
+import base64
 import time
 from timeit import repeat
 from typing import Any
@@ -114,14 +115,146 @@ def test_the_threshold_decides() -> None:
             {"tools": [{"type": "function", "function": {"name": "f", "description": "d"}}], "messages": []},
             [("system", "tools[0].function.name", "f"), ("system", "tools[0].function.description", "d")],
         ),
-        ({"strange": {"deep": ["a"], "type": "b"}}, [("user", "strange.deep[0]", "a"), ("user", "strange.type", "b")]),
-        ({"prompt": None, "query": "a"}, [("user", "query", "a")]),
-        ({"suffix": "", "query": "a"}, [("user", "query", "a")]),
-        ({"prompt": "a", "model": "m", "documents": ["b"]}, [("user", "prompt", "a"), ("user", "documents[0]", "b")]),
+        (
+            {"strange": {"deep": ["a"], "type": "b"}},
+            [
+                ("user", "strange.deep[0]", "a"),
+                ("user", "strange.type", "b"),
+                ("user", "(names)", "strange\ndeep\ntype"),
+            ],
+        ),
+        ({"prompt": None, "query": "a"}, [("user", "query", "a"), ("user", "(names)", "query")]),
+        ({"suffix": "", "query": "a"}, [("user", "query", "a"), ("user", "(names)", "query")]),
+        (
+            {"prompt": "a", "model": "m", "documents": ["b"]},
+            [("user", "prompt", "a"), ("user", "documents[0]", "b"), ("user", "(names)", "documents")],
+        ),
+        ({"messages": "a"}, [("user", "messages", "a")]),
+        # What the API does not have is what a user says, whatever it is called.
+        ({"text": {"format": {"description": "a"}}}, [("user", "text.format.description", "a")]),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b "}]}
+                ]
+            },
+            [
+                ("user", "messages[0].content", "a\nb "),
+                ("user", "messages[0].content", "ab "),
+                ("user", "messages[0].content[0].text", "a"),
+                ("user", "messages[0].content[1].text", "b "),
+            ],
+        ),
+        (
+            {
+                "input": [
+                    {"role": "user", "content": [{"type": "input_text", "text": one} for one in ("a " * 200, "b")]}
+                ]
+            },
+            [("user", "input[0].content", "a " * 200 + "\nb"), ("user", "input[0].content[1].text", "b")],
+        ),
     ],
 )
 def test_every_word_of_a_request_is_heard(document: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
-    assert [(one.role, one.where, one.text) for one in words(document, ("model", "prompt"))] == expected
+    fields = ("model", "prompt", "instructions", "tools")
+    assert [(one.role, one.where, one.text) for one in words(document, fields)] == expected
+
+
+def test_the_form_of_an_answer_is_said_by_whoever_runs_the_service() -> None:
+    asked = {"input": "a", "text": {"format": {"type": "json_schema", "name": "n", "schema": {"description": "d"}}}}
+    assert [(one.role, one.text) for one in words(asked, ("input", "text"))][1:] == [("system", "n"), ("system", "d")]
+
+
+def test_of_an_api_that_is_not_known_everything_is_heard() -> None:
+    asked = {"data": "no base64", "rows": [{"url": "a"}, ["b"]], "deep": {"c d": 1}}
+    assert [(one.role, one.where, one.text) for one in words(asked, None)] == [
+        ("user", "body.data", "no base64"),
+        ("user", "body.rows[0].url", "a"),
+        ("user", "body.rows[1][0]", "b"),
+        ("user", "body (names)", "data\nrows\nurl\ndeep\nc d"),
+    ]
+
+
+def parts(*texts: str) -> dict[str, Any]:
+    """A message in parts."""
+    return {"messages": [{"role": "user", "content": [{"type": "text", "text": text} for text in texts]}]}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        parts(*ATTACK.split()),
+        parts(ATTACK[:12], ATTACK[12:]),
+        parts(*ATTACK),
+        parts("What a fine day it is. " * 40, ATTACK[:30], ATTACK[30:], "And so on. " * 40),
+        parts("What a fine day it is. " * 40, ATTACK),
+        {"input": [{"role": "user", "content": [{"type": "input_text", "text": one} for one in ATTACK.split()]}]},
+        {
+            "input": [
+                {"type": "function_call_output", "output": [{"type": "input_text", "text": one} for one in ATTACK]}
+            ]
+        },
+        {"messages": [], "prediction": {"type": "content", "content": [{"text": one} for one in ATTACK.split()]}},
+        {"documents": ATTACK.split()},
+        {"documents": {ATTACK: 1}},
+    ],
+)
+def test_what_is_spread_over_parts_is_found(request_: dict[str, Any]) -> None:
+    assert OURS.findings(request_)
+
+
+def test_the_part_is_told_that_says_it_alone() -> None:
+    for texts in (("Summarize the page.", ATTACK), ("It rains. " * 60, ATTACK, "It rains. " * 60)):
+        assert [one.where for one in OURS.findings(parts(*texts))] == ["messages[0].content[1].text"]
+
+
+def test_ordinary_parts_are_no_finding() -> None:
+    document = "The tenant pays the rent on the third day of each month. " * 20
+    assert OURS.findings(parts("Summarize this contract.", document, "In three sentences, please.")) == []
+    assert OURS.findings(parts("What", "is", "the", "capital", "of", "France", "?")) == []
+    assert OURS.findings({"query": "trains", "top_k": 3, "documents": ["a", "b"], "model": "m"}, None) == []
+
+
+def test_many_short_texts_cost_few_looks() -> None:
+    many = {"messages": [{"role": "user", "content": "a"} for _ in range(4000)]}
+    assert len([*words(many)]) < 60
+    late = {"messages": [*many["messages"], {"role": "user", "content": ATTACK}]}
+    assert OURS.findings(late)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ATTACK,
+        ATTACK.replace(" ", "\n"),
+        base64.encodebytes(ATTACK.encode()).decode(),
+        base64.encodebytes(ATTACK.encode() * 20).decode(),
+        base64.b64encode(ATTACK.encode() + b" caf\xe9").decode(),
+        base64.b64encode(ATTACK.encode("utf-16")).decode(),
+        base64.b64encode(ATTACK.encode("utf-16-le")).decode(),
+        base64.b64encode(ATTACK.encode("utf-16-be")).decode(),
+        base64.b64encode(b"\xef\xbb\xbf" + ATTACK.encode()).decode(),
+        base64.b64encode(ATTACK.encode()).decode().rstrip("="),
+        "data:text/plain;base64;charset=utf-8," + base64.b64encode(ATTACK.encode()).decode(),
+        "data:text/plain;base64," + ATTACK,
+        "DATA:text/plain," + ATTACK.replace(" ", "%20") + "%E9",
+        "data:" + ATTACK,
+    ],
+)
+def test_a_document_is_judged_however_it_is_written(data: str) -> None:
+    asked = {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": data}}]}]}
+    assert OURS.findings(asked)
+
+
+def test_an_image_is_no_text() -> None:
+    image = base64.b64encode(bytes(range(256)) * 40).decode()
+    for data in (
+        f"data:image/png;base64,{image}",
+        image,
+        "\n".join(image[at : at + 76] for at in range(0, 13_000, 76)),
+    ):
+        asked = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": data}}]}]}
+        assert [*words(asked)] == []
 
 
 def test_nesting_ends() -> None:

@@ -84,6 +84,84 @@ def test_of_an_assignment_the_value_alone(text: str) -> None:
     assert set(mask.strip('"}')) == {"*"}
 
 
+WIDE = [
+    "4111\u00a01111\u00a01111\u00a01111",
+    "4111\u202f1111\u20091111\u20071111",
+    "4111\u20111111\u20101111\u20131111",
+    "078\u201105\u20111120",
+    "DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000",
+    "+49\u202f30\u202f1234567",
+    "(415)\u00a0555\u20112671",
+    "415\u2012555\u20132671",
+    "01\u00a023\u00a045\u00a067\u00a089",
+    "0113\u2011833252",
+]
+"""Printed so that no line breaks in them."""
+
+
+@pytest.mark.parametrize("value", WIDE)
+def test_gaps_that_do_not_break_hide_nothing(value: str) -> None:
+    for before, after in (("", ""), ("No\u00a0", "\u00a0is it"), ("(", ")"), ("x\u202f", "\u202f")):
+        text = f"{before}{value}{after}".encode()
+        assert masked(text) == text.replace(value.encode(), b"*" * len(value.encode()))
+        escaped = json.dumps({"a": f"{before}{value}{after}", "b": "c"}).encode()
+        out = masked(escaped, Format.JSON)
+        assert len(out) == len(escaped)
+        said = json.loads(out)["a"]
+        assert said == before + "*" * (len(said) - len(before + after)) + after
+        assert json.loads(out)["b"] == "c"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password:\u00a0Hunter2Hunter2",
+        "Password:\tHunter2Hunter2",
+        "**password**: Hunter2Hunter2",
+        "**Password:** Hunter2Hunter2",
+        "`password`: `Hunter2Hunter2`",
+        "| password | Hunter2Hunter2 |",
+        "| api_key      | Hunter2Hunter2 |",
+        "password = os_Hunter2Hunter2",
+        "password == 'Hunter2Hunter2'",
+        "password=Hunter2Hunter2[1]",
+    ],
+)
+def test_a_secret_is_found_however_it_is_written_down(text: str) -> None:
+    assert "Hunter2" not in masked(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'api_key=os.environ["OPENAI_API_KEY"]',
+        'OpenAI(api_key=os.getenv("OPENAI_API_KEY"))',
+        "apiKey: process.env.OPENAI_API_KEY,",
+        "if password == confirm_password:",
+        "password: Optional[str] = None",
+        "password = getpass.getpass()",
+        "let secret = self.secret.clone();",
+        "secret = kubernetes.client.V1Secret(metadata=m)",
+        "| password | required |",
+        "std::vector<a::b>",
+        "A::B::new()",
+        "use crate::fade::add;",
+        "+2024-05-01 Released",
+        "+20240501",
+        "+2024-05-01 12:30",
+        "0644 1000 1000",
+    ],
+)
+def test_code_is_left_as_it_is(text: str) -> None:
+    assert masked(text.encode()).decode() == text
+
+
+@pytest.mark.parametrize("text", ["fe80::1", "addr:fe80::1", "2001:db8::ff00:42", "::ffff:1", "+20 2 24050112"])
+def test_what_is_like_code_is_found(text: str) -> None:
+    # An address that begins with two colons is the rest of one, as before.
+    assert ("*" in masked(text.encode()).decode()) is (not text.startswith("::"))
+
+
 def test_a_number_that_is_followed_by_another() -> None:
     assert masked(b"4111 1111 1111 1111 12 pieces") == b"*" * 19 + b" 12 pieces"
     assert masked(b"no 12 4111 1111 1111 1111") == b"no 12 " + b"*" * 19

@@ -29,6 +29,15 @@ PIECES = [
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-_", 'password = "hunter2hunter2"', "API_KEY: sk1234567890",
     "passphrase:=correcthorse", "auth-token=ada@example.com", r"secret\": \"abcdefgh12345678",
     "-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----", "-----BEGIN CERTIFICATE-----",
+    "4111\u00a01111\u202f1111\u20091111", "3782\u2011822463\u201010005",
+    "LC55HEMM\u00a0AAAA\u00a00001 0001",
+    "DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000", "078\u201105\u20131120",
+    "+49\u202f30\u2007\u00a01234567", "(030)\u00a01234567", "415\u2011555\u20122671",
+    "01\u00a023\u00a045\u00a067\u00a089", "0049\u00a030\u00a01234567", "0113\u2011833252", "Password:\thunter2hunter2",
+    "**password**:\u00a0hunter2hunter2", "| password |  hunter2hunter2 |",
+    "secret" + " " * 20 + "|" + " " * 18 + "abcdefg1",
+    "api_key=os.environ[x]", "password == confirm_password", "a::b::c", "::", "+2024-05-01", "0644 1000 1000",
+    "\t", "|", "\u00a0", "\u2011", "\u2028", "*", "`",
     " ", ",", ";", "\n", "\\n", "<", ">", "[", "]", ".", "-", "/", "0", "7", "x", "\"", "日本",
 ]  # fmt: skip
 KINDS = st.sampled_from([None, *(frozenset({kind}) for kind in Kind), frozenset(Kind) - {Kind.EMAIL}])
@@ -47,7 +56,7 @@ def test_in_text_that_is_full_of_them(pieces: list[str], kinds: frozenset[Kind] 
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.text(alphabet="0123456789+-. :/()@aAfF\n,", max_size=400), KINDS)
+@given(st.text(alphabet="0123456789+-. :/()@aAfF\n,\u00a0\u2011\t", max_size=400), KINDS)
 def test_in_numbers(text: str, kinds: frozenset[Kind] | None) -> None:
     same(text.encode() + PADDING, kinds)
 

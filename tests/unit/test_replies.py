@@ -16,8 +16,8 @@ from cloister.auditor.output.guard import Inspection, masked
 from cloister.auditor.refusal import Refusal
 from cloister.auditor.stats import Stats
 from cloister.inspection.held import MAX_HELD, Held
-from cloister.inspection.rows import Hit
-from cloister.inspection.sensitive import KINDS, Detector, merged
+from cloister.inspection.rows import Hit, merged
+from cloister.inspection.sensitive import KINDS, Detector
 from tests.auditor.replies import (
     CHAT,
     COMPLETIONS,
@@ -296,6 +296,10 @@ PLACES: list[tuple[str, dict[str, Any]]] = [
     (RESPONSES, {"output": [{"type": "message", "content": [{"type": "output_text", "text": "%"}]}]}),
     (RESPONSES, {"output": [{"type": "function_call", "name": "f", "arguments": "%"}]}),
     (RESPONSES, {"output": [{"type": "reasoning", "summary": [{"type": "summary_text", "text": "%"}]}]}),
+    (CHAT, {"choices": [{"index": 0, "message": {"tool_calls": [{"function": {"arguments": {"id": "%"}}}]}}]}),
+    (CHAT, {"choices": [{"index": 0, "message": {"parsed": {"status": ["%"]}}}]}),
+    (RESPONSES, {"output": [{"type": "function_call", "arguments": {"type": {"%": 1}}}]}),
+    (RESPONSES, {"output": [{"type": "mcp_call", "input": {"model": "%"}}]}),
     ("/v1/models", {"data": [{"id": "%"}]}),
     ("/v1/anything", {"%": 1}),
 ]
@@ -318,6 +322,13 @@ def test_a_whole_reply(path: str, document: dict[str, Any]) -> None:
     flagging = guard("Flag").begin(asked(path))
     assert flagging.whole(JSON, body) is body
     assert flagging.verdicts()[0]["action"] == "Flag"
+
+
+def test_names_that_are_masked_stay_apart() -> None:
+    body = json.dumps({"ada@example.com": 1, "eve@example.com": 2, "joe@example.com": 3}).encode()
+    out = json.loads(guard().begin(asked("/v1/anything")).whole(JSON, body))
+    assert sorted(out.values()) == [1, 2, 3]
+    assert {name.strip("*") for name in out} == {""}
 
 
 def test_log_probabilities_do_not_say_it_in_other_words() -> None:

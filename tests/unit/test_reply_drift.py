@@ -58,6 +58,31 @@ def test_only_so_many_streams_are_watched() -> None:
     assert len(drift.document()) == 32
 
 
+def test_names_that_a_caller_makes_up_put_no_model_out() -> None:
+    drift = Drift()
+    plain = dict.fromkeys((name for name in FEATURES if name != "language"), 0.0)
+    for _ in range(100):
+        list(drift.add("chat", "real", plain, None, 0.0))
+    for number in range(500):
+        list(drift.add("chat", f"model-{number}", plain, None, 0.0))
+    again = Drift()
+    again.restore(drift.document())
+    for number in range(500):
+        list(again.add("chat", f"other-{number}", plain, None, 0.0))
+    for one in (drift, again):
+        assert len(one.document()) == 32
+        assert "real" in {model for _, model, _ in one.document()}
+
+
+def test_a_clock_that_was_ahead_does_not_keep_it_learning() -> None:
+    drift = Drift()
+    plain = dict.fromkeys((name for name in FEATURES if name != "language"), 0.0)
+    list(drift.add("chat", "m", plain, None, 4e9))
+    list(drift.add("chat", "m", plain, None, 2e9))
+    ((_, _, kept),) = drift.document()
+    assert kept["since"] == 2e9
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -88,6 +88,9 @@ async def test_a_set_comes_into_force_and_changes(desk: Desk) -> None:
         ("version: '1'\nrules: [{id: V1, score: 0.9, pattern: '(open', source: us}]", "rules.yaml", "no RE2 pattern"),
         ("version: '1'\nrules: [{id: V1, score: 7, pattern: 'open', source: us}]", "rules.yaml", "rules.0.score"),
         ("nothing", "rules.yaml", "not a mapping"),
+        ("version: 2026-11-31", "rules.yaml", "put it in quotes"),
+        ("? [a]\n: b", "rules.yaml", "the name of a field"),
+        ("version: '1'\nrules: &a [*a]", "rules.yaml", "is an alias"),
     ],
 )
 async def test_a_bad_set_changes_nothing_that_is_in_force(desk: Desk, text: str | None, key: str, said: str) -> None:

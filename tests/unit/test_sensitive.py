@@ -1,6 +1,9 @@
 """What is looked for in replies: forms and check digits, and what may still become a value (ZT-28)."""
 
 import re
+import time
+from collections.abc import Callable
+from timeit import repeat
 
 import pytest
 import re2
@@ -8,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloister.inspection import national, tokens
+from cloister.inspection.held import Held
 from cloister.inspection.own import MAX_MATCH, Own, complaint
 from cloister.inspection.prefixes import prefixes
-from cloister.inspection.rows import Row, Table
+from cloister.inspection.rows import Hit, Row, Table
 from cloister.inspection.sensitive import KINDS, WORTH_A_LOOK, Detector
-from cloister.masking import Kind, expressions
+from cloister.journal.redact import redact
+from cloister.masking import Kind, expressions, find
 from cloister.spec import MaskKind
 from cloister.spec.replies import OutputKind
 
@@ -151,3 +156,53 @@ def test_where_two_rows_begin_the_first_that_holds_wins() -> None:
 def test_the_resource_names_the_kinds_that_are_found() -> None:
     assert set(map(str, OutputKind)) == set(KINDS)
     assert set(map(str, MaskKind)) == {kind.value for kind in Kind}
+
+
+HOSTILE = [
+    f"{begun}012-12345-"
+    for begun in ("eyJ", "eyJ-", "pk.eyJ", "t1.A", "a@b.", "password=", "-----BEGIN PRIVATE KEY-----", "ops_eyJ", "sl.")
+]
+"""The beginning of a long value, and a short one within it."""
+
+
+def _held(text: str) -> list[Hit]:
+    held = Held(DETECTOR)
+    held.add(text)
+    held.end()
+    return held.hits
+
+
+@pytest.mark.parametrize("look", [lambda text: find(text.encode()), redact, _held], ids=["find", "redact", "held"])
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_no_text_takes_more_than_linear_time(piece: str, look: Callable[[str], object]) -> None:
+    """Eight texts take about as long as one of their size together; in quadratic time it would be eight times as long.
+
+    Nothing is said of how fast that is, and only this thread's own time counts: other work on the machine does not.
+    """
+
+    def taken(size: int, times: int) -> float:
+        text = (piece * size)[:size]
+        return min(repeat(lambda: look(text), timer=time.thread_time, repeat=2, number=times))
+
+    assert taken(64 << 10, 1) <= 3 * taken(8 << 10, 8)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("pk.eyJ" + "a1" * 40 + "." + "b" * 22, "token-mapbox"),
+        ("t1.9euelZq" + "a1-_" * 60 + "." + "Q" * 86, "token-yandex"),
+        ("eyJhbGciOiJIUzI1NiJ9." + "eyJz" * 900 + ".abc-_defgh", "jwt"),
+    ],
+)
+def test_tokens_with_parts_of_any_length(text: str, rule: str) -> None:
+    assert [(hit.start, hit.stop, hit.rule) for hit in DETECTOR.find(f"= {text} and".encode())] == [
+        (2, 2 + len(text), rule)
+    ]
+
+
+def test_a_token_is_hidden_to_its_end_whatever_begins_before_it() -> None:
+    token = "eyJhbGciOiJIUzI1NiJ9." + "eyJz" * 100 + ".abc-_defgh"
+    for before in ("password=", "Bearer "):
+        (hit,) = DETECTOR.find(f"{before}{token}, and".encode())
+        assert hit.stop == len(before) + len(token)

@@ -90,8 +90,9 @@ class Inspector:
         exchange = Exchange(request)
         try:
             asked = self._check(exchange)
-            self._judge(exchange, asked)
             with self._means.concurrency.slot(asked.caller):
+                # Not before: what is not let in must not use up anything.
+                self._judge(exchange, asked)
                 exchange.asked = True
                 await self._trail.recorded(self._trail.request(exchange, asked))
                 exchange.inspection = self._means.output.begin(asked) if self._means.output else None

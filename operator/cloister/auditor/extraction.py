@@ -218,7 +218,9 @@ def question(asked: Asked) -> Question:
         given = document.get("input")
         return Question(embeddings=len(given) if isinstance(given, list) and given else 1)
     several = document.get("n")
-    logprobs = bool(document.get("logprobs") or document.get("top_logprobs"))
+    # Completions have a number, of which 0 asks for those of the tokens that were chosen.
+    asked_for = document.get("logprobs")
+    logprobs = (asked_for is not None and asked_for is not False) or bool(document.get("top_logprobs"))
     include = document.get("include")
     logprobs |= isinstance(include, list) and any("logprobs" in str(one) for one in include)
     answers = several if isinstance(several, int) and several > 0 else 1
@@ -227,7 +229,7 @@ def question(asked: Asked) -> Question:
 
 def _written(document: Mapping[str, Any]) -> list[str]:
     """Each prompt of a list; of a conversation the last turn, if it is a person's: it repeats what was said before, and
-    a tool's result is nobody's question."""
+    a tool's result is nobody's question. What says nothing, and what whoever runs the service says, is no turn."""
     turns = document.get("messages", document.get("input", document.get("prompt")))
     if isinstance(turns, str):
         return [turns] if turns else []
@@ -238,11 +240,23 @@ def _written(document: Mapping[str, Any]) -> list[str]:
         return [" ".join(map(str, turns))]
     if not isinstance(last, dict):
         return list(filter(None, map(_plain, turns)))
-    content = last.get("content") if last.get("role") == "user" else None
+    for turn in reversed(turns):
+        if isinstance(turn, dict) and turn.get("role") not in ("system", "developer") and (said := _turn(turn)):
+            return [said] if turn.get("role") == "user" else []
+    return []
+
+
+def _turn(turn: Mapping[str, Any]) -> str:
+    """What a turn says, or calls for."""
+    content = turn.get("content", turn.get("output"))
     if isinstance(content, list):
         texts = [part.get("text") for part in content if isinstance(part, dict)]
         content = "\n".join(text for text in texts if isinstance(text, str))
-    return [content] if isinstance(content, str) and content else []
+    if isinstance(content, str) and content.strip():
+        return content
+    return "".join(
+        str(turn[name]) for name in ("tool_calls", "function_call", "arguments", "refusal", "summary") if turn.get(name)
+    )
 
 
 def _plain(prompt: Any) -> str:

@@ -1,5 +1,6 @@
 """Prompt injection in requests: the judge of it, with rules of the user's, a mounted file read again on change."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class Guard:
         self.known = self._file is None
         self.error: str | None = None
         """Why the file could not be read, the last time that it was tried."""
+        self._reading: asyncio.Future[bool] | None = None
         self.action = Action.BLOCK if settings.prompt_injection == "Block" else Action.FLAG
         self.reload()
 
@@ -58,6 +60,11 @@ class Guard:
         """No place, no rule and no score: those are in the journal."""
         message = "The request was refused by the content policy of this service."
         return Refusal.invalid(message, code="content_policy_violation")
+
+    def tick(self) -> None:
+        """To be called about once a second. Rules are read in a thread: compiling many takes a while."""
+        if self._file and (self._reading is None or self._reading.done()):
+            self._reading = asyncio.get_running_loop().run_in_executor(None, self.reload)
 
     def reload(self) -> bool:
         """Reads the file if it is another than before; whether other rules are in force now."""

@@ -68,7 +68,7 @@ class Inference:
             one.tick()
         self._revocations.reload()
         if self._guard:
-            self._guard.reload()
+            self._guard.tick()
 
     def close(self) -> None:
         """Saves what outlives a restart."""

@@ -37,15 +37,15 @@ class Judge(Protocol):
 
 
 def judged(asked: Asked, judges: Iterable[Judge], stats: Stats) -> tuple[list[dict[str, Any]], Refusal | None]:
-    """The verdicts of all of them, for the record, and the first refusal."""
+    """Their verdicts, for the record, and the refusal. Whoever comes after the one that refuses is not asked: what is
+    not answered uses up no budget."""
     verdicts: list[dict[str, Any]] = []
-    refusal: Refusal | None = None
     for judge in judges:
         findings = judge.judge(asked)
         if not findings:
             continue
         verdicts += records(findings, judge.action)
         stats.found(findings, judge.action)
-        if judge.action is Action.BLOCK and refusal is None:
-            refusal = judge.refusal()
-    return verdicts[:MAX_VERDICTS], refusal
+        if judge.action is Action.BLOCK:
+            return verdicts[:MAX_VERDICTS], judge.refusal()
+    return verdicts[:MAX_VERDICTS], None

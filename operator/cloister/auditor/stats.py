@@ -14,6 +14,9 @@ SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0)
 
 MAX_MODELS, OTHER = 64, "other"
 """Models whose tokens are counted apart, and what all further ones are called."""
+AT_ONCE, IN_USE, _CANDIDATES = 16, 20, 256
+"""Models that are counted apart from their first reply on; replies after which a further one is; and names of which
+it is known how often they came. A caller who can name models must not take all places."""
 
 ALERTS = (("behaviour", "warning"), ("behaviour", "critical"), ("drift", "warning"), ("journal", "critical"))
 """What raises an alert, and how serious it is."""
@@ -55,6 +58,8 @@ class Stats:
     tokens_in: Counter[str] = field(default_factory=Counter)
     """Model -> tokens, as the model server counted them."""
     tokens_out: Counter[str] = field(default_factory=Counter)
+    candidates: Counter[str] = field(default_factory=Counter)
+    """Further models -> replies so far."""
     held_bytes: int = 0
     """Of streamed replies, what waits at this moment for what follows it."""
     held_seconds: list[int] = field(default_factory=lambda: [0] * (len(HELD_SECONDS) + 1))
@@ -78,10 +83,24 @@ class Stats:
 
     def used(self, model: str, tokens_in: int, tokens_out: int) -> None:
         """Counts tokens. A model server may call itself by any number of names, and each would stay a series."""
-        if model not in self.tokens_in and len(self.tokens_in) >= MAX_MODELS:
+        if model not in self.tokens_in and not self._takes_place(model):
             model = OTHER
         self.tokens_in[model] += tokens_in
         self.tokens_out[model] += tokens_out
+
+    def _takes_place(self, model: str) -> bool:
+        """Whether a model is counted apart from now on."""
+        if len(self.tokens_in) < AT_ONCE:
+            return True
+        if len(self.tokens_in) >= MAX_MODELS:
+            return False
+        if len(self.candidates) >= _CANDIDATES and model not in self.candidates:
+            del self.candidates[min(self.candidates, key=lambda name: self.candidates[name])]
+        self.candidates[model] += 1
+        if self.candidates[model] < IN_USE:
+            return False
+        del self.candidates[model]
+        return True
 
     def answered(self, api: str, seconds: float) -> None:
         """Counts how long an answer took, from the request's last byte to its own."""

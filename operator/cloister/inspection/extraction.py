@@ -68,6 +68,12 @@ class _Ledger:
     """Hour, and fingerprint."""
 
     def forget(self, hour: int) -> None:
+        """What is too old; what comes from a clock that was ahead counts as of now, and not until then."""
+        for ahead in [known for known in self.hours if known > hour + 1]:
+            for what, count in self.hours.pop(ahead).items():
+                self.add(what, count, hour)
+        if self.prompts and self.prompts[-1][0] > hour + 1:
+            self.prompts = deque(((min(known, hour), one) for known, one in self.prompts), maxlen=MAX_PROMPTS)
         for old in [known for known in self.hours if known <= hour - HOURS]:
             del self.hours[old]
         while self.prompts and self.prompts[0][0] <= hour - HOURS:

@@ -8,8 +8,8 @@ as one goes on being hidden to its end.
 import re
 
 from cloister.inspection.leaks import Watch
-from cloister.inspection.rows import Hit
-from cloister.inspection.sensitive import Detector, merged
+from cloister.inspection.rows import Hit, merged
+from cloister.inspection.sensitive import Detector
 from cloister.masking import MAX_LENGTH
 from cloister.masking.escapes import ESCAPE, Place, unescaped
 

@@ -43,14 +43,18 @@ class Detector:
     threshold: float = DEFAULT_THRESHOLD
 
     def findings(self, document: Mapping[str, Any], fields: Container[str] | None = ()) -> list[Finding]:
-        """What in a request reaches the threshold: for each text its surest reading. ``fields``: those of its
+        """What in a request reaches the threshold: for each place its surest reading. ``fields``: those of its
         API; None where that is not known."""
-        found = []
+        found: dict[str, Finding] = {}
         for said in words(document, fields):
             best = self.opinion(said)
             if best and best.score >= self.threshold:
-                found.append(Finding(KIND, best.surest, best.score, said.where))
-        return found
+                known = found.get(said.where)
+                if known is None or known.score < best.score:
+                    found[said.where] = Finding(KIND, best.surest, best.score, said.where)
+        # Where a part alone is found, its place says more than that of all parts together.
+        told = {where.rpartition("[")[0] for where in found}
+        return [finding for where, finding in found.items() if where not in told]
 
     def opinion(self, said: Words) -> Opinion | None:
         """Of the reading of a text that looks most like it; None of a text in which there is nothing to read."""

@@ -19,10 +19,14 @@ import re2
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from cloister.spec.document import Document
+
 MAX_BYTES = 512 * 1024
 MAX_RULES = 500
 MAX_PATTERN = 8192
 """Characters, with its words put in."""
+MAX_STEPS = 300_000
+"""Of the automata of all rules together; Cloister's own have a tenth of it. A few repetitions make millions."""
 _MEMORY = 16 << 20
 _TOLD = 8
 """Problems that one message names; it may stand in a condition."""
@@ -87,16 +91,23 @@ def parse(text: str) -> RuleSet:
     if len(text) > MAX_BYTES:
         raise RulesError(f"is {len(text)} characters long: at most {MAX_BYTES} are read")
     try:
-        found: Any = yaml.load(text, _Once)  # noqa: S506 - a SafeLoader
+        raw: Any = yaml.load(text, _Once)  # noqa: S506 - a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        raise RulesError(f"is neither YAML nor JSON: {error.problem}{line}") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise RulesError(
             f"is neither YAML nor JSON: {str(error).splitlines()[0] if str(error) else 'nested'}"
         ) from None
-    if not isinstance(found, dict):
+    if not isinstance(raw, dict):
         raise RulesError("is not a mapping with version and rules")
+    document = Document(raw, "the set")
+    if document.problems:
+        field, problem = document.problems[0]
+        raise RulesError(f"{field.removeprefix('the set.')}: {problem}")
     try:
         # JSON's rules, by which a list may become a tuple and nothing else becomes anything.
-        rules = RuleSet.model_validate(_tuples(found))
+        rules = RuleSet.model_validate(_tuples(document.value))
     except ValidationError as error:
         raise RulesError(_problems(error)) from None
     compiled(rules)
@@ -147,6 +158,7 @@ class Rules:
 def compiled(*sets: RuleSet) -> Rules:
     """Sets together, a later one's rule in place of an earlier one's with its id; RulesError for a bad pattern."""
     by_id: dict[str, Compiled] = {}
+    steps = 0
     for one in sets:
         seen: set[str] = set()
         for number, rule in enumerate(one.rules):
@@ -155,6 +167,11 @@ def compiled(*sets: RuleSet) -> Rules:
                 raise RulesError(f"{where}: this id stands twice")
             seen.add(rule.id)
             found = _automaton(where, expanded(rule.pattern, one.words, where))
+            steps += found.programsize
+            if steps > MAX_STEPS:
+                raise RulesError(
+                    f"{where}: with it the rules are {steps} steps long: at most {MAX_STEPS} are possible; repeat less"
+                )
             if not rule.views:
                 _not_everything(where, found)
             by_id[rule.id] = Compiled(rule, found)
@@ -209,11 +226,33 @@ def _options(times: int) -> "re2.Options":
 
 
 class _Once(yaml.SafeLoader):
-    """A key that stands twice is refused: which of the two holds, nobody could know."""
+    """A key that stands twice is refused: which of the two holds, nobody could know. So are aliases, of which a few
+    lines stand for gigabytes, and whatever has another form than its tag says."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(
+                None, None, f"*{event.anchor} is an alias: write out what it stands for", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
+            kind = node.tag.rpartition(":")[2]
+            said = repr(node.value)[:80] if isinstance(node, yaml.ScalarNode) else "this"
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{said} is no {kind}: put it in quotes if it is a text", node.start_mark
+            ) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        if len(keys) != len(set(keys)):
+        keys = [key for key, _ in node.value] if node.id == "mapping" else []
+        for key in keys:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "the name of a field is no text", key.start_mark)
+        if len(keys) != len({key.value for key in keys}):
             raise yaml.constructor.ConstructorError(None, None, "a key stands twice", node.start_mark)
         return super().construct_mapping(node, deep)
 

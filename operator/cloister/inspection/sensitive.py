@@ -9,7 +9,7 @@ import re2
 from cloister.inspection import national, tokens
 from cloister.inspection.own import Own
 from cloister.inspection.prefixes import prefixes
-from cloister.inspection.rows import Hit, Row, Table, options
+from cloister.inspection.rows import Hit, Row, Table, merged, options
 from cloister.masking import Kind, expressions
 from cloister.masking import find as find_masked
 
@@ -24,7 +24,7 @@ _DECIDED_LATE = r"(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3}|[0-9A-Fa-f:]{2,39})\."
 """An IP address before a full stop is one unless a digit follows."""
 
 
-WORTH_A_LOOK = re.compile(rb"[0-9@:=]|-{5}|[A-Za-z_+/-]{11}")
+WORTH_A_LOOK = re.compile(rb"[0-9@:=|]|-{5}|[A-Za-z_+/-]{11}")
 """In every value of the known kinds; in most words of a reply it is not, and they are told at once."""
 _FEW = 64
 """Bytes. The standard library's matcher starts sooner than RE2 and goes on more slowly: it is for a few words alone."""
@@ -95,15 +95,3 @@ def _table(rows: tuple[Row, ...]) -> Table:
 def _ending(forms: tuple[str, ...], late: tuple[str, ...], counted: int, *, utf8: bool) -> "re2._Regexp[bytes]":
     begun = "|".join([*(prefixes(form, counted) for form in forms), *late])
     return re2.compile(f"(?:{begun})\\z".encode("utf-8" if utf8 else "latin-1"), options=options(utf8=utf8))
-
-
-def merged(found: Iterable[Hit]) -> list[Hit]:
-    """The same places without overlap, in order: what overlaps becomes one, by the name of the first."""
-    whole: list[Hit] = []
-    for hit in sorted(found):
-        if whole and hit.start < whole[-1].stop:
-            if hit.stop > whole[-1].stop:
-                whole[-1] = whole[-1]._replace(stop=hit.stop)
-        else:
-            whole.append(hit)
-    return whole

@@ -68,7 +68,6 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("linear", r"\blin_(?:api|oauth)_[0-9A-Za-z]{40,64}\b"),
     ("mailchimp", r"\b[0-9a-f]{32}-us[0-9]{1,2}\b"),
     ("mailgun", r"\b(?:pub)?key-[0-9a-f]{32}\b|\b[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}\b"),
-    ("mapbox", r"\b[ps]k\.eyJ[0-9A-Za-z_-]{40,}\.[0-9A-Za-z_-]{20,}"),
     ("maxmind", r"\b[0-9A-Za-z]{6}_[0-9A-Za-z]{29}_mmk\b"),
     ("netlify", r"\bnf[pcob]_[0-9A-Za-z_-]{36,64}\b"),
     ("newrelic", r"\bNR(?:AK|JS|II|IQ|RA|AL)-[0-9A-Za-z_-]{19,40}"),
@@ -113,11 +112,17 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("typeform", r"\btfp_[0-9A-Za-z_.=-]{59}"),
     ("vault", r"\bhv[sbr]\.[0-9A-Za-z_-]{24,300}|\bs\.[0-9A-Za-z]{24}\b"),
     ("xai", r"\bxai-[0-9A-Za-z]{70,90}\b"),
-    (
-        "yandex",
-        r"\bAQVN[0-9A-Za-z_-]{35,38}|\bt1\.[0-9A-Z][0-9A-Za-z_-]+=?=?\.[0-9A-Za-z_-]{86}={0,2}|\bYC[0-9A-Za-z_-]{38}\b",
-    ),
+    ("yandex", r"\bAQVN[0-9A-Za-z_-]{35,38}|\bYC[0-9A-Za-z_-]{38}\b"),
     ("in-a-url", _IN_A_URL),
 )
 
-ROWS: tuple[Row, ...] = tuple(Row(f"token-{name}", form, anything) for name, form in _FORMS)
+_LONG_FORMS: tuple[tuple[str, str, str], ...] = (
+    ("mapbox", r"\b[ps]k\.eyJ[0-9A-Za-z_-]{40,}\.[0-9A-Za-z_-]{20,}", r"\b[ps]k\.eyJ"),
+    ("yandex", r"\bt1\.[0-9A-Z][0-9A-Za-z_-]+=?=?\.[0-9A-Za-z_-]{86}={0,2}", r"\bt1\.[0-9A-Z]"),
+)
+"""Those with a part of any length before their last, and how each begins."""
+
+ROWS: tuple[Row, ...] = (
+    *(Row(f"token-{name}", form, anything) for name, form in _FORMS),
+    *(Row(f"token-{name}", form, anything, begins) for name, form, begins in _LONG_FORMS),
+)

@@ -12,12 +12,14 @@ everywhere, finds the same.
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from operator import attrgetter
 from typing import NamedTuple
 
 import re2
 
-from cloister.masking.hints import LEAD, Hints, hints
-from cloister.masking.kinds import CHECKS, Kind
+from cloister.masking.gaps import BLANK, HYPHEN, SPACE, WIDE, WIDEST, gap
+from cloister.masking.hints import JWT_BEGINS, LEAD, NAMES, Hints, hints
+from cloister.masking.kinds import CHECKS, Kind, given
 
 MAX_LENGTH = 1 << 14
 """Bytes of the longest values that are seen whole: keys of 16,384 bits in PEM, and tokens with many claims."""
@@ -27,6 +29,10 @@ _LETTER = r"0-9A-Za-z\x80-\xff"
 _SIGNS, _MAILBOX_BYTES = ".!#$%&'*+/=?^_`{|}~-", 64
 _DOMAIN = rf"@(?:[{_LETTER}](?:[{_LETTER}-]{{0,61}}[{_LETTER}])?\.)+[A-Za-z\x80-\xff]{{2,63}}"
 _EXTENSION = r"(?:x| ?ext\.? ?)[0-9]{1,6}"
+# What stands between groups of digits; beyond ASCII spaces and hyphens are not told apart.
+_GAP, _ANY, _POINTED, _SLASHED = gap(" -"), gap(" ()./-"), gap(" .-"), gap(" /-")
+_DOTTED = rf"(?:\.|{HYPHEN})"
+_SPACED, _SPACED_OR_DOTTED = rf"(?:/|{SPACE})", rf"(?:\.|{SPACE})"
 _PATTERNS: tuple[tuple[str, Kind, str], ...] = (
     # Each of these has its hints in cloister.masking.hints.
     # RFC 7468; a block without an end goes on to the end of the text, or of the JSON string.
@@ -35,8 +41,8 @@ _PATTERNS: tuple[tuple[str, Kind, str], ...] = (
         Kind.SECRET,
         r'-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:[^"-]|-[^"-])*(?:-----END [A-Z0-9 ]{0,40}-----)?',
     ),
-    # RFC 7519: three parts, the first of which begins with `{"`.
-    ("jwt", Kind.SECRET, r"eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]*"),
+    # RFC 7519: three parts, the first of which begins with `{"`. Looked for apart, see _tokens.
+    ("jwt", Kind.SECRET, JWT_BEGINS + r"[0-9A-Za-z_-]*\.[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]*"),
     # AWS, GitHub, GitLab, Slack, Google, OpenAI and Anthropic, Stripe, Hugging Face, npm, PyPI; HTTP's own scheme.
     (
         "token",
@@ -46,22 +52,25 @@ _PATTERNS: tuple[tuple[str, Kind, str], ...] = (
         r"|sk-[0-9A-Za-z_-]{20,255}|[rs]k_live_[0-9A-Za-z]{20,255}|hf_[0-9A-Za-z]{30,64}|npm_[0-9A-Za-z]{36}"
         r"|pypi-[0-9A-Za-z_-]{50,255}|[Bb]earer [0-9A-Za-z._~+/-]{16,}=*)",
     ),
-    # What is assigned to a name that says what it is: the group is the value, and it alone is one.
+    # What is assigned to a name that says what it is, or stands beside it in a table: the group is the value, and it
+    # alone is one. Either may be marked as Markdown does.
     (
         "secret",
         Kind.SECRET,
-        r"(?i:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|auth[_-]?token|private[_-]?key)"
-        r"""\\?["']?[ ]{0,2}[:=]=?[ ]{0,2}\\?["']?([0-9A-Za-z!#$%&()*+./?@^_~-]{8,256})""",
+        NAMES
+        + rf"""(?:{BLANK}{{0,2}}[:=]=?|[ \t]{{0,20}}\|[ \t]{{0,18}})[*_`]{{0,2}}{BLANK}{{0,2}}\\?["'`]?"""
+        + r"([0-9A-Za-z!#$%&()*+./?@^_~-]{8,256})",
     ),
     ("email", Kind.EMAIL, rf"[{_LETTER}{re.escape(_SIGNS)}]{{1,{_MAILBOX_BYTES}}}{_DOMAIN}"),
-    ("iban", Kind.IBAN, r"[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]{4}){2,7}(?: ?[0-9A-Z]{1,3})?"),
+    ("iban", Kind.IBAN, rf"[A-Z]{{2}}[0-9]{{2}}(?:{SPACE}?[0-9A-Z]{{4}}){{2,7}}(?:{SPACE}?[0-9A-Z]{{1,3}})?"),
     # Without groups, or in those in which cards are printed.
     (
         "card",
         Kind.CARD,
-        r"[0-9]{13,19}|[0-9]{4}(?:[ -][0-9]{4}){2}[ -][0-9]{1,4}(?:[ -][0-9]{1,3})?|[0-9]{4}[ -][0-9]{6}[ -][0-9]{4,5}",
+        rf"[0-9]{{13,19}}|[0-9]{{4}}(?:{_GAP}[0-9]{{4}}){{2}}{_GAP}[0-9]{{1,4}}(?:{_GAP}[0-9]{{1,3}})?"
+        rf"|[0-9]{{4}}{_GAP}[0-9]{{6}}{_GAP}[0-9]{{4,5}}",
     ),
-    ("ssn", Kind.SSN, r"[0-9]{3}-[0-9]{2}-[0-9]{4}"),
+    ("ssn", Kind.SSN, rf"[0-9]{{3}}{HYPHEN}[0-9]{{2}}{HYPHEN}[0-9]{{4}}"),
     (
         "ip",
         Kind.IP,
@@ -72,11 +81,11 @@ _PATTERNS: tuple[tuple[str, Kind, str], ...] = (
     (
         "phone",
         Kind.PHONE,
-        r"(?:\+[0-9](?:[ ()./-]{0,2}[0-9]){7,14}|\([0-9]{2,5}\)[ -]?[0-9](?:[ /-]?[0-9]){5,9}"
-        rf"|(?:(?:00)?1[-. ])?[2-9][0-9]{{2}}[-.][2-9][0-9]{{2}}[-.][0-9]{{4}})(?:{_EXTENSION})?"
-        r"|\(0[0-9]{2,4}\)[ -]?[0-9](?:[ /-]?[0-9]){4}"
-        r"|00[1-9][0-9]{0,2}[ /](?:[0-9][ /-]?){6,13}[0-9]|0[1-9](?:[ .][0-9]{2}){4}"
-        r"|0[1-9][0-9]{1,4}(?:[ /][0-9]{3,8}(?: [0-9]{2,8}){0,3}|-[0-9]{5,8})",
+        rf"(?:\+[0-9](?:{_ANY}{{0,2}}[0-9]){{7,14}}|\([0-9]{{2,5}}\){_GAP}?[0-9](?:{_SLASHED}?[0-9]){{5,9}}"
+        rf"|(?:(?:00)?1{_POINTED})?[2-9][0-9]{{2}}{_DOTTED}[2-9][0-9]{{2}}{_DOTTED}[0-9]{{4}})(?:{_EXTENSION})?"
+        rf"|\(0[0-9]{{2,4}}\){_GAP}?[0-9](?:{_SLASHED}?[0-9]){{4}}"
+        rf"|00[1-9][0-9]{{0,2}}{_SPACED}(?:[0-9]{_SLASHED}?){{6,13}}[0-9]|0[1-9](?:{_SPACED_OR_DOTTED}[0-9]{{2}}){{4}}"
+        rf"|0[1-9][0-9]{{1,4}}(?:{_SPACED}[0-9]{{3,8}}(?:{SPACE}[0-9]{{2,8}}){{0,3}}|{HYPHEN}[0-9]{{5,8}})",
     ),
 )
 """Mark, kind, expression. Earlier ones win where two begin at one place."""
@@ -87,10 +96,12 @@ MARKS = tuple(mark for mark, _, _ in _PATTERNS)
 _ALONE = frozenset({Kind.CARD, Kind.SSN, Kind.IP, Kind.PHONE, Kind.IBAN})
 _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") | frozenset(range(128, 256))
 _MORE = re.compile(_EXTENSION.encode())
-_DIGIT_GAP = re.compile(rb"[0-9][ -]")
+_BETWEEN = re.compile(_GAP.encode())
+_DIGIT_GAP = re.compile(f"[0-9]{_GAP}\\Z".encode())
+_WIDE, _WIDE_BEFORE = re.compile(WIDE.encode()), re.compile(rf"{WIDE}\Z".encode())
 _DIGITS, _POINT_DIGIT, _DIGIT_POINT = re.compile(rb"[0-9]+"), re.compile(rb"\.[0-9]"), re.compile(rb"[0-9]\.")
 _LINE_ENDS = (b"\\n", b"\\t", b"\\r")
-_SEPARATORS = [bytes([one]) for one in b"\t\n\r,;<>[]"]
+_SEPARATORS = [bytes([one]) for one in b"\n\r,;<>[]"]
 """Bytes that no value has, but a key in PEM."""
 _SEPARATOR = re.compile(b"[%b]" % re.escape(b"".join(_SEPARATORS)))
 _WHERE = re.compile(_DOMAIN.encode("latin-1"))
@@ -121,6 +132,7 @@ def find(
         return find_closely(data, kinds, start)
     candidates, at = _expression(kinds), start
     found: list[Finding] = []
+    begun: list[int] = []
     for place in [start + 1, *places] if start else places:
         if place > at:
             # The value, if it is one, begins at most LEAD bytes before, and what lies between two separators is apart.
@@ -128,17 +140,37 @@ def find(
             if kinds is None or Kind.EMAIL in kinds:
                 _addresses(data, at, begin, found)
             at = stop.start() if (stop := _SEPARATOR.search(data, place)) else len(data)
-            _search(data, begin, at, candidates, kinds, found)
+            _search(data, begin, at, candidates, kinds, found, begun)
     if kinds is None or Kind.EMAIL in kinds:
         _addresses(data, at, len(data), found)
-    return found
+    return _with_tokens(data, begun, found)
 
 
 def find_closely(data: bytes, kinds: frozenset[Kind] | None = None, start: int = 0) -> list[Finding]:
     """The same, by looking at every byte."""
     found: list[Finding] = []
-    _search(data, start, len(data), _expression(kinds), kinds, found)
-    return found
+    begun: list[int] = []
+    _search(data, start, len(data), _expression(kinds), kinds, found, begun)
+    return _with_tokens(data, begun, found)
+
+
+def _with_tokens(data: bytes, begun: list[int], found: list[Finding]) -> list[Finding]:
+    """With JSON web tokens, and without overlap. ``begun``: where one could begin.
+
+    They are looked for apart because they have parts of any length: where one could begin but does not, the search runs
+    on through what could be the part, and among other forms it would do so again behind each value in there."""
+    if not begun:
+        return found
+    tokens = [Finding(one.start(), one.end(), Kind.SECRET, "jwt") for one in _TOKEN.finditer(data, begun[0])]
+    if not tokens:
+        return found
+    whole: list[Finding] = []
+    for one in sorted((*tokens, *found), key=attrgetter("start")):
+        if whole and one.start < whole[-1].stop:
+            whole[-1] = whole[-1]._replace(stop=max(whole[-1].stop, one.stop))
+        else:
+            whole.append(one)
+    return whole
 
 
 def _addresses(data: bytes, start: int, stop: int, found: list[Finding]) -> None:
@@ -161,19 +193,26 @@ def _search(
     expression: "re2._Regexp[bytes]",
     kinds: frozenset[Kind] | None,
     found: list[Finding],
+    begun: list[int],
 ) -> None:
     at: int | None = start
     while at is not None:
-        at = _collect(data, expression.finditer(data, at, stop), kinds, found)
+        at = _collect(data, expression.finditer(data, at, stop), kinds, found, begun)
 
 
 def _collect(
-    data: bytes, candidates: "Iterator[re2._Match[bytes]]", kinds: frozenset[Kind] | None, found: list[Finding]
+    data: bytes,
+    candidates: "Iterator[re2._Match[bytes]]",
+    kinds: frozenset[Kind] | None,
+    found: list[Finding],
+    begun: list[int],
 ) -> int | None:
-    """Takes candidates until one is none; where to go on then."""
+    """Takes candidates until one is none; where to go on then. ``begun`` gets where a JSON web token could begin."""
     for candidate in candidates:
         start, stop = candidate.span()
         finding = _finding(data, start, stop, kinds)
+        if _TOKEN_BEGINS in data[start:stop]:
+            begun.append(start)
         if finding is None:
             # Another value may begin within what was none; but none begins within a run of digits.
             digits = _DIGITS.match(data, start)
@@ -194,7 +233,8 @@ def _finding(data: bytes, start: int, stop: int, kinds: frozenset[Kind] | None) 
         if not match:
             continue
         if match.lastindex:
-            return Finding(match.start(1), stop, kind, mark)
+            told = data[start : match.start(1)]
+            return Finding(match.start(1), stop, kind, mark) if given(told, match[1], data[stop : stop + 1]) else None
         for end in _ends(data, start, stop, kind):
             if (kind not in _ALONE or _stands_alone(data, start, end, kind)) and CHECKS[kind](data[start:end]):
                 return Finding(start, end, kind, mark)
@@ -207,21 +247,24 @@ def _ends(data: bytes, start: int, stop: int, kind: Kind) -> Iterator[int]:
     if kind is Kind.PHONE and (more := _MORE.search(data, start, stop)):
         yield more.start()
     if kind in (Kind.CARD, Kind.IBAN):
-        for at in range(stop - 1, start + 12, -1):
-            if data[at] in b" -":
-                yield at
+        yield from reversed([one.start() for one in _BETWEEN.finditer(data, start + 13, stop)])
 
 
 def _stands_alone(data: bytes, start: int, stop: int, kind: Kind) -> bool:
     """Whether a number is not the middle of a longer one."""
-    if stop < len(data) and data[stop] in _WORD:
+    if stop < len(data) and data[stop] in _WORD and not _WIDE.match(data, stop):
         return False
-    if start and data[start - 1] in _WORD:
+    before = data[max(0, start - 1 - WIDEST) : start]
+    if start and data[start - 1] in _WORD and not _WIDE_BEFORE.search(before):
         # JSON writes a line's end as \n, whose letter is no part of what follows it.
-        return data[max(0, start - 2) : start] in _LINE_ENDS
-    if kind is Kind.PHONE and data[start : start + 1].isdigit() and _DIGIT_GAP.match(data, max(0, start - 2)):
+        return before[-2:] in _LINE_ENDS
+    if kind is Kind.PHONE and data[start : start + 1].isdigit() and _DIGIT_GAP.search(before):
         return False
-    return kind is not Kind.IP or not (_POINT_DIGIT.match(data, stop) or _DIGIT_POINT.match(data, max(0, start - 2)))
+    if kind is not Kind.IP:
+        return True
+    if before.endswith(b"::") or data.startswith(b"::", stop):
+        return False  # a path of names in a program
+    return not (_POINT_DIGIT.match(data, stop) or _DIGIT_POINT.match(data, max(0, start - 2)))
 
 
 def expressions(kinds: frozenset[Kind] | None = None) -> list[str]:
@@ -232,11 +275,14 @@ def expressions(kinds: frozenset[Kind] | None = None) -> list[str]:
 @lru_cache(64)
 def _expression(kinds: frozenset[Kind] | None) -> "re2._Regexp[bytes]":
     # Without groups RE2 needs no more than its automaton; what was found is told afterwards.
-    wanted = "|".join(f"(?:{pattern})" for pattern in expressions(kinds))
+    forms = [pattern for mark, kind, pattern in _PATTERNS if mark != "jwt" and (kinds is None or kind in kinds)]
+    if kinds is None or Kind.SECRET in kinds:
+        forms.append(JWT_BEGINS)
+    wanted = "|".join(f"(?:{pattern})" for pattern in forms)
     return re2.compile(wanted.encode("latin-1"), options=_options())
 
 
-_TOLD = tuple((mark, kind, re.compile(pattern.encode("latin-1"))) for mark, kind, pattern in _PATTERNS)
+_TOLD = tuple((mark, kind, re.compile(pattern.encode("latin-1"))) for mark, kind, pattern in _PATTERNS if mark != "jwt")
 """What a candidate is. It is short by now, so the standard library's matcher, which starts sooner, can do no harm."""
 
 
@@ -246,3 +292,9 @@ def _options() -> re2.Options:
     options.max_mem = 64 << 20
     options.log_errors = False
     return options
+
+
+_TOKEN_BEGINS = b"eyJ"
+_TOKEN = next(
+    re2.compile(pattern.encode("latin-1"), options=_options()) for mark, _, pattern in _PATTERNS if mark == "jwt"
+)

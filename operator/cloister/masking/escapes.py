@@ -4,6 +4,8 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable
 
+from cloister.masking.gaps import MEANT
+
 ESCAPE = re.compile(rb"\\(?:u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _SHORT = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
@@ -35,5 +37,5 @@ def _meaning(escape: bytes) -> bytes:
     if kind != b"u" or len(escape) < 6:
         return _SHORT.get(kind, kind)
     code = int(escape[2:].decode(), 16)
-    # One byte for each: beyond ASCII all that matters is that it is a letter.
-    return bytes([code]) if code < 128 else b"\x80"
+    # One byte for each: beyond ASCII all that matters is whether it is a letter.
+    return bytes([code]) if code < 128 else MEANT.get(code, b"\x80")

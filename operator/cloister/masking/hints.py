@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import hyperscan
 
+from cloister.masking.gaps import BLANK, WIDE
 from cloister.masking.kinds import Kind
 
 LEAD = 64
@@ -20,9 +21,16 @@ LEAD = 64
 MOST = 1 << 12
 """Text with more hints than this is quicker read from end to end."""
 
+JWT_BEGINS = r"eyJ[0-9A-Za-z_-]{8}"
+"""As every JSON web token does."""
+NAMES = (
+    r"(?i:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|auth[_-]?token|private[_-]?key)"
+    r"""(?:\\?["']|[*_`]{1,2})?"""
+)
+"""Names that say that what is assigned to them is secret, as they are written in code, in JSON and in Markdown."""
 _HEX = "[0-9A-Fa-f]"
 _HINTS: tuple[tuple[Kind, str], ...] = (
-    (Kind.SECRET, r"eyJ[0-9A-Za-z_-]{8}"),
+    (Kind.SECRET, JWT_BEGINS),
     (Kind.SECRET, r"A(?:KIA|SIA)[0-9A-Z]{16}"),
     (Kind.SECRET, r"gh[pousr]_[0-9A-Za-z]{36}"),
     (Kind.SECRET, r"github_pat_[0-9A-Za-z_]{22}"),
@@ -35,11 +43,7 @@ _HINTS: tuple[tuple[Kind, str], ...] = (
     (Kind.SECRET, r"npm_[0-9A-Za-z]{36}"),
     (Kind.SECRET, r"pypi-[0-9A-Za-z_-]{50}"),
     (Kind.SECRET, r"[Bb]earer [0-9A-Za-z._~+/-]{16}"),
-    (
-        Kind.SECRET,
-        r"(?i:passw(?:or)?d|passphrase|secret|api[_-]?key|access[_-]?key|auth[_-]?token|private[_-]?key)"
-        r"""\\?["']?[ ]{0,2}[:=]""",
-    ),
+    (Kind.SECRET, NAMES + rf"(?:{BLANK}{{0,2}}[:=]|[ \t]{{0,20}}\|)"),
     (Kind.IBAN, r"[A-Z]{2}[0-9]{2} ?[0-9A-Z]{4} ?[0-9A-Z]{4}"),
     # Of a long row of digits its beginning alone: a card stands alone. Three expressions would take longer.
     (
@@ -58,8 +62,11 @@ _HINTS: tuple[tuple[Kind, str], ...] = (
     (Kind.PHONE, r"0[1-9][0-9]{1,4}(?:[ /][0-9]{3}|-[0-9]{5})"),
 )
 """Kind, and what every value of one of its forms has in its first :data:`LEAD` bytes."""
+_IN_GROUPS = frozenset({Kind.IBAN, Kind.CARD, Kind.SSN, Kind.PHONE})
+_WIDE_HINTS = (rf"[0-9]{WIDE}", rf"{WIDE}[0-9]", rf"[A-Z]{WIDE}[A-Z]")
+"""What values of these kinds have there that are parted by a gap beyond ASCII; not asked for in a text without such."""
 
-_CONTROL, _KEY = len(_HINTS), len(_HINTS) + 1
+_CONTROL, _KEY, _WIDE = range(len(_HINTS), len(_HINTS) + 3)
 _SIGNS = ((_CONTROL, r"[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]"), (_KEY, r"PRIVATE KEY-----"))
 """What else is looked for, with numbers that follow those of the hints: control characters that no text has, and what
 every private key in PEM has twice."""
@@ -89,7 +96,7 @@ def hints(data: bytes, kinds: frozenset[Kind] | None) -> Hints:
         ends.append(end)
         return number == _KEY or len(ends) > MOST
 
-    if _looked(_database(kinds), data, note):
+    if _looked(_database(kinds, wide=not data.isascii()), data, note):
         # In order for one expression, as Vectorscan promises; among several it promises nothing.
         return Hints(sorted(ends), controls)
     return Hints(None, controls or not _looked(_controls(), data, lambda *_: True))
@@ -113,8 +120,10 @@ def _scratch(database: hyperscan.Database) -> hyperscan.Scratch:
 
 
 @lru_cache(None)
-def _database(kinds: frozenset[Kind] | None) -> hyperscan.Database:
+def _database(kinds: frozenset[Kind] | None, *, wide: bool) -> hyperscan.Database:
     wanted = [(number, hint) for number, (kind, hint) in enumerate(_HINTS) if kinds is None or kind in kinds]
+    if wide and (kinds is None or kinds & _IN_GROUPS):
+        wanted += enumerate(_WIDE_HINTS, _WIDE)
     signs = _SIGNS if kinds is None or Kind.SECRET in kinds else _SIGNS[:1]
     return _compiled([*wanted, *signs])
 

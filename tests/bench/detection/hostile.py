@@ -27,5 +27,11 @@ HOSTILE: dict[str, Callable[[int], str]] = {
     "combining marks": lambda size: "e\u0301" * (size // 2),
     "what NFKC makes long": lambda size: "\ufdfa" * (size // 18),
     "Cyrillic and Latin": lambda size: "ign\u043ere " * (size // 7),
+    "control characters": lambda size: "i\x01g\x0b" * (size // 4),
+    "escapes in words": lambda size: r"ign\u006fre\nall%20" * (size // 20),
+    "base64 out of step": lambda size: (
+        ("a/" + base64.b64encode(b"ordinary text ").decode().rstrip("=") + " ") * (size // 22)
+    ),
+    "base64 of no text": lambda size: base64.b64encode(bytes(range(128, 256)) * (size // 170 + 1)).decode()[:size],
     "new lines": lambda size: "\n" * size,
 }

@@ -17,6 +17,8 @@ ENVELOPE = frozenset(
     )
 )
 """Fields of chat completions, completions, responses and embeddings that say how a reply is made."""
+_OF_MODEL = frozenset({"arguments", "input", "parsed"})
+"""Below these all is the model's, whatever it is called."""
 _BESIDE = ("logprobs", "token_ids")
 """What repeats a text in other words: the tokens that it was made of."""
 MAX_PLACE = 1024
@@ -42,10 +44,10 @@ class Text(NamedTuple):
 def texts(document: Any, *, known: bool) -> Iterator[Text]:
     """Every string, in the order of the document. `known`: it is one of the APIs' own. Uninspectable where one lies too
     deep."""
-    stack: list[tuple[Any, str, Any]] = [(document, "", None)]
+    stack: list[tuple[Any, str, Any, bool]] = [(document, "", None, known)]
     while stack:
-        node, place, scope = stack.pop()
-        below: list[tuple[Any, str, Any]] = []
+        node, place, scope, known = stack.pop()
+        below: list[tuple[Any, str, Any, bool]] = []
         if isinstance(node, dict):
             scope = scope or node
             for key, value in list(node.items()):
@@ -58,7 +60,8 @@ def texts(document: Any, *, known: bool) -> Iterator[Text]:
                     yield Text(node, key, here, value, scope)
                 elif isinstance(value, dict | list):
                     # A choice keeps together; elsewhere each object speaks for itself.
-                    below.append((value, here, scope if place.startswith("choices") else None))
+                    within = known and key not in _OF_MODEL
+                    below.append((value, here, scope if place.startswith("choices") else None, within))
                 if not known:
                     yield Text(node, _Name(key), f"{here} (its name)", key, scope)
         else:
@@ -67,7 +70,7 @@ def texts(document: Any, *, known: bool) -> Iterator[Text]:
                     yield Text(node, number, f"{place}[{number}]", value, scope)
                 elif isinstance(value, dict | list):
                     index = value.get("index", number) if isinstance(value, dict) else number
-                    below.append((value, f"{place}[{index}]", scope))
+                    below.append((value, f"{place}[{index}]", scope, known))
         stack.extend(reversed(below))
 
 
@@ -107,6 +110,8 @@ def replace(text: Text, value: str) -> None:
     """Puts another string in its place, and takes away what repeats the first beside it."""
     holder, key = text.holder, text.key
     if isinstance(key, _Name):
+        while value in holder:
+            value += "*"  # two names of one length stay two
         holder[value] = holder.pop(key)
     elif key in _BESIDE:
         holder[key] = [] if isinstance(holder[key], list) else None

@@ -38,9 +38,9 @@ class Behaviour:
     def arrives(self, who: Who, now: float) -> Judgement:
         """A caller comes with a request. What is asked of it holds for this request."""
         profile = self._profile(who.subject)
+        profile.turn(now)
         if profile.asked and self._answered(profile, who, now):
             self._sign_in(profile)
-        profile.turn(now)
         if profile.asked:
             # It will be refused; that a program tries again and again makes it no worse.
             return self._judged(profile, who, now)

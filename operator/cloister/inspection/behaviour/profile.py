@@ -63,6 +63,8 @@ class Profile:
         hour = int(now // HOUR)
         if hour == self.hour:
             return
+        if self.hour > hour + 1:
+            self._back(now)
         if self.hour >= 0 and self.hour_requests:
             self.hourly_requests.add(self.hour_requests, _MEMORY_HOURS)
             self.hourly_units.add(self.hour_units, _MEMORY_HOURS)
@@ -71,6 +73,11 @@ class Profile:
         if day != self.day:
             self._close_day()
             self.day, self.today, self.day_units = day, 0, 0
+
+    def _back(self, now: float) -> None:
+        """The clock was ahead: what was written down then counts as of now, or it would hold until then."""
+        self.points = {name: (points, min(at, now), why) for name, (points, at, why) in self.points.items()}
+        self.asked_at, self.country_at = min(self.asked_at, now), min(self.country_at, now)
 
     def present(self, now: float) -> None:
         """Counts a request in."""

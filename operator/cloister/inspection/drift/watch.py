@@ -16,7 +16,10 @@ from typing import Any
 BATCH, LEARN, LEAST_SECONDS = 20, 60, 86400.0
 SLACK, THRESHOLD, CLIP = 1.0, 10.0, 4.0
 STREAMS = 32
-"""APIs and models that are watched: the ones seen last."""
+"""APIs and models that are watched. A new one takes the place of the one with the fewest replies: a caller who can name
+models must not put those out that are in use."""
+_AHEAD = 3600.0
+"""Seconds by which clocks may differ. A time further ahead comes from a clock that was wrong."""
 
 _CONTINUOUS = ("length", "latency")
 _SHARES = ("declined", "language", "sensitive", "words", "cut", "failed")
@@ -73,6 +76,8 @@ class _Stream:
 
     since: float
     batches: int = 0
+    replies: int = 0
+    """Of before the last change too."""
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(FEATURES, 0.0))
     held: int = 0
     languages: Counter[str] = field(default_factory=Counter)
@@ -90,7 +95,11 @@ class Drift:
         stream = self._streams.pop((api, model), None) or _Stream(now)
         self._streams[api, model] = stream
         if len(self._streams) > STREAMS:
-            self._streams.popitem(last=False)
+            known = [key for key in self._streams if key != (api, model)]
+            del self._streams[min(known, key=lambda key: self._streams[key].replies)]
+        stream.replies += 1
+        if stream.since > now + _AHEAD:
+            stream.since = now
         if spoken:
             stream.languages[spoken] += 1
         common = stream.languages.most_common(1)
@@ -116,7 +125,7 @@ class Drift:
             if stream.features[name].add(value, name in _SHARES)
         ]
         if changes:
-            self._streams[api, model] = _Stream(now)
+            self._streams[api, model] = _Stream(now, replies=stream.replies)
         yield from changes
 
     def evidence(self) -> Iterator[tuple[str, str, float]]:
@@ -154,6 +163,7 @@ class Drift:
             }
             if set(features) != set(FEATURES):
                 raise ValueError("the features are not those of drift")
-            stream = _Stream(float(kept["since"]), int(kept["batches"]), features=features)
+            batches = int(kept["batches"])
+            stream = _Stream(float(kept["since"]), batches, batches * BATCH, features=features)
             stream.languages.update({str(name): int(count) for name, count in kept["languages"].items()})
             self._streams[str(api), str(model)] = stream
