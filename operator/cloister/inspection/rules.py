@@ -91,10 +91,13 @@ def parse(text: str) -> RuleSet:
     if len(text) > MAX_BYTES:
         raise RulesError(f"is {len(text)} characters long: at most {MAX_BYTES} are read")
     try:
+        _without_aliases(text)
         raw: Any = yaml.load(text, _Once)  # noqa: S506 - a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
         raise RulesError(f"is neither YAML nor JSON: {error.problem}{line}") from None
+    except UnicodeError:
+        raise RulesError("is not valid Unicode") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise RulesError(
             f"is neither YAML nor JSON: {str(error).splitlines()[0] if str(error) else 'nested'}"
@@ -225,17 +228,17 @@ def _options(times: int) -> "re2.Options":
     return options
 
 
-class _Once(yaml.SafeLoader):
-    """A key that stands twice is refused: which of the two holds, nobody could know. So are aliases, of which a few
-    lines stand for gigabytes, and whatever has another form than its tag says."""
+def _without_aliases(text: str) -> None:
+    """A few lines of them stand for gigabytes."""
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            line = f" (line {event.start_mark.line + 1})" if event.start_mark else ""
+            raise RulesError(f"*{event.anchor} is an alias: write out what it stands for{line}")
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(
-                None, None, f"*{event.anchor} is an alias: write out what it stands for", event.start_mark
-            )
-        return super().compose_node(parent, index)
+
+class _Once(yaml.CSafeLoader):
+    """A key that stands twice is refused: which of the two holds, nobody could know. So is whatever has another form
+    than its tag says."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
