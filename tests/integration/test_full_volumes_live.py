@@ -99,7 +99,8 @@ def test_a_full_store(chain: Chain) -> None:
         asked = {query["exchange"] for query in auditor.records("query")}
         ends = [result["exchange"] for result in auditor.records("result")]
         assert sorted(ends) == sorted(asked)
-        assert sum(result["status"] == 500 for result in auditor.records("result")) >= 4
+        # What the client gave up on has no status.
+        assert sum(result.get("status") == 500 for result in auditor.records("result")) >= 4
 
 
 def test_a_full_journal_of_a_store(chain: Chain, tmp_path: Path) -> None:

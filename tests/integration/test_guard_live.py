@@ -1,6 +1,7 @@
 """The auditor as a process, with the guard: prompt injection blocked and flagged, and rules that change (ZT-20)."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,4 +173,6 @@ def test_a_conversation_of_many_texts_is_judged_as_a_whole(auditor: Auditor) -> 
     assert auditor.ask(chat(*many), MACHINE, path=CHAT).status == 200
     many[101]["content"] = ATTACK
     assert auditor.ask(chat(*many), MACHINE, path=CHAT).status == 400
-    assert [one["where"] for one in verdicts(auditor, "refusal")] == ["messages[101].content"]
+    (found,) = verdicts(auditor, "refusal")
+    first, last = (int(number) for number in re.findall(r"\[([0-9]+)\]", found["where"]))
+    assert 0 < first <= 101 <= last < 199, "among those that are judged together"

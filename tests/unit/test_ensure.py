@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from cloister import names
-from cloister.controller import errors
+from cloister.controller import errors, unfinished
 from cloister.controller.ensure import Ensurer
 from cloister.controller.kinds import POD, Resource
 from cloister.controller.observed import Observed
@@ -135,6 +135,17 @@ def test_suspending_ends_it_all_the_same_and_resuming_begins_anew(kept: Kept) ->
     kept.set(active=0)  # by the Job's controller
     assert kept.ensure(declared(), AFTER) == Result(State.IN_FORCE)
     assert (kept.deleted, image(kept.live)) == (1, AFTER.image)
+
+
+def test_what_a_job_knows_its_pods_by_is_never_applied(kept: Kept) -> None:
+    """What we apply is ours, and would be taken away when it is not applied again."""
+    live = copy.deepcopy(kept.live)
+    labels = live["spec"]["template"]["metadata"]["labels"]
+    added = {"batch.kubernetes.io/controller-uid": "u", "batch.kubernetes.io/job-name": "j", "controller-uid": "u"}
+    labels |= added
+    begun = unfinished.as_begun(live, job(declared(), AFTER))
+    assert not added.keys() & begun["spec"]["template"]["metadata"]["labels"].keys()
+    assert added.items() <= labels.items(), "what is known of the cluster stays as it is"
 
 
 def test_what_others_have_put_in_its_place_is_never_left(kept: Kept) -> None:

@@ -5,6 +5,7 @@ may have taken days, and begin it anew over its checkpoints. What the run itself
 Job's name, and so is never left.
 """
 
+import copy
 from typing import Any
 
 from cloister import names
@@ -21,6 +22,9 @@ _FIXED = ("template", "podFailurePolicy")
 """Fields of what is rendered that a Job keeps from its beginning to its end (Kubernetes documentation, "Jobs")."""
 _JOB_UID = "batch.kubernetes.io/controller-uid"
 """Label of a Job's pods: another of its name may have pods that are still ending."""
+_ADDED = (_JOB_UID, "batch.kubernetes.io/job-name", "controller-uid", "job-name")
+"""Labels by which a Job knows its pods, which the API server adds to the template. What we apply is ours, and what is
+ours and not applied again is taken away: so they are never applied, for no Job may lose them."""
 
 
 def finished(job: Object) -> bool:
@@ -43,7 +47,9 @@ async def has_begun(cluster: Cluster, live: Object, obj: Object) -> bool:
 def as_begun(live: Object, obj: Object) -> Object:
     """The rendered Job, but for what the live one can't change: suspending it still ends it."""
     metadata, spec, begun = obj["metadata"], obj["spec"], live["spec"]
-    kept = {name: begun[name] for name in _FIXED if name in begun}
+    kept = {name: copy.deepcopy(begun[name]) for name in _FIXED if name in begun}
+    for label in _ADDED:
+        kept["template"]["metadata"].get("labels", {}).pop(label, None)
     changing = {name: value for name, value in spec.items() if name not in _FIXED}
     written = live["metadata"].get("annotations", {}).get(names.ANNOTATION_RENDERED, "")
     annotations = metadata["annotations"] | {names.ANNOTATION_RENDERED: written}

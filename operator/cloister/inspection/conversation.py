@@ -120,8 +120,9 @@ def _few(found: Iterable[Words]) -> Iterator[Words]:
 
 
 def _joined(several: list[Words]) -> Words:
-    """In the place of the first of them."""
-    return Words(several[0].role, several[0].where, "\n".join(one.text for one in several))
+    first, last = several[0].where, several[-1].where
+    where = first if first == last else f"{first} to {last}"
+    return Words(several[0].role, where, "\n".join(one.text for one in several))
 
 
 def _turn(turn: Any, where: str) -> Iterator[Words]:

@@ -196,6 +196,17 @@ def test_a_training_run_is_one_job_for_each_change_and_never_again(world: World)
     world.quiet(name)
     assert [job["metadata"]["uid"] for job in jobs()] == [first["metadata"]["uid"]]
     resource["spec"]["audit"] = {"recipients": recipients}
+    # Suspended, it ends; what is resumed is what is declared by then.
+    world.merge((names.KIND, "", name), {"spec": {"training": {"suspend": True}}})
+    config = first["spec"]["template"]["metadata"]["annotations"]
+
+    def changed() -> list[Object]:
+        return [job for job in jobs() if job["spec"]["template"]["metadata"]["annotations"] != config]
+
+    (first,) = until(changed, "it is what is declared now")
+    assert first["spec"]["suspend"] is True
+    world.merge((names.KIND, "", name), {"spec": {"training": {"suspend": False}}})
+    (first,) = until(lambda: [job for job in jobs() if job["spec"]["suspend"] is False], "it is resumed")
 
     finish(world, names.key(first))
     start = world.mark()
