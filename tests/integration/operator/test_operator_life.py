@@ -56,7 +56,7 @@ def test_without_proof_workloads_wait_and_stores_run(world: World) -> None:
     assert world.condition(name, "IsolationProven")["status"] == "Unknown"
     assert world.find(("StatefulSet", f"{name}-storage", "checkpoints"))
     assert world.find(("StatefulSet", f"{name}-inference", "inference")) is None
-    assert any(event["reason"] == "WaitingForProof" for event in world.events_about(name))
+    until(lambda: [one for one in world.events_about(name) if one["reason"] == "WaitingForProof"], "an Event")
 
 
 def test_a_renamed_client_leaves_nothing_of_its_old_name(world: World) -> None:
