@@ -133,6 +133,8 @@ def test_keys_for_signing(tmp_path: Path, weights: Path) -> None:
         ),
         (["unseal", "model.gguf", "--key", "inference.key", "--out", "x"], "does not begin as a sealed file"),
         (["unseal", "model.gguf", "--key", "none", "--out", "x"], "no such file"),
+        (["unseal", "model.gguf", "--key", "none", "--out", "-"], "--out -: what is written appears only when"),
+        (["seal", "model.gguf", "--to", "{public}", "--out", "-"], "--out -: what is written appears only when"),
         (["sign", "none", "--key", "release.key"], "no such file"),
     ],
 )

@@ -32,6 +32,7 @@ def seal(
 ) -> None:
     """Seal weights for those who may open them. Interrupted, it goes on where it was when it is run again."""
     with _friendly():
+        _no_stream(out)
         recipients = [_public(number, text) for number, text in enumerate(to, 1)]
         signing = read_signing(sign_key) if sign_key else None
         target = out or Path(f"{file}.sealed")
@@ -58,6 +59,7 @@ def unseal(
 ) -> None:
     """Open a sealed file. Interrupted, it goes on where it was when it is run again."""
     with _friendly():
+        _no_stream(out)
         keys = read_secrets(key)
         with _progress("unsealing", file) as progress:
             done = unseal_file(file, out, keys, progress)
@@ -88,6 +90,12 @@ def _public(number: int, text: str) -> PublicKey:
         return parse_public(text)
     except SealingError as error:
         raise UserError(f"--to, key {number}: {error}") from None
+
+
+def _no_stream(out: Path | None) -> None:
+    """A file that is not whole is never left, and what went down a pipe could not be taken back."""
+    if out == Path("-"):
+        raise UserError("--out -: what is written appears only when all of it is there, in a file: name one")
 
 
 def _report(target: Path, done: Done, output: TextForm, signature: Path | None) -> None:
