@@ -603,3 +603,24 @@ def test_lines_are_never_wrapped_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> N
     wide = run("map", SUPPORT_BOT)
     monkeypatch.setenv("COLUMNS", "20")
     assert run("map", SUPPORT_BOT) == wide
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("y", True),
+        ("N", False),
+        ("1e3", 1000.0),
+        (".5E-1", 0.05),
+        ("yes", True),
+        ("'y'", "y"),
+        ("ny", "ny"),
+        ("1e", "1e"),
+    ],
+)
+def test_words_and_numbers_are_read_as_kubectl_reads_them(tmp_path: Path, written: str, value: object) -> None:
+    """Else `lint` is content with what `kubectl apply` refuses."""
+    file = tmp_path / "a.yaml"
+    file.write_text(f"apiVersion: cloister.dev/v1alpha1\nkind: LLMDeployment\nspec: {{a: {written}}}\n")
+    (document,) = read(str(file))
+    assert document.raw["spec"] == {"a": value}

@@ -1,5 +1,6 @@
 """Reads LLMDeployments from files, as kubectl would, and remembers on which line each field stands."""
 
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
@@ -164,6 +165,17 @@ _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":value"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+# What PyYAML leaves as texts and kubectl does not (go.yaml.in/yaml/v2, resolve.go).
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^[yYnN]$"), list("yYnN"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
+    list("-+.0123456789"),
+)
+
+
+class _Scalars(yaml.constructor.SafeConstructor):
+    bool_values = yaml.constructor.SafeConstructor.bool_values | {"y": True, "n": False}
 
 
 class _Builder:
@@ -173,7 +185,7 @@ class _Builder:
     def __init__(self) -> None:
         self.lines: dict[str, int] = {}
         self._nodes = 0
-        self._scalars = yaml.constructor.SafeConstructor()
+        self._scalars = _Scalars()
 
     def build(self, node: yaml.Node, path: str = "", depth: int = 0) -> Any:
         """The value of a node that stands at a path."""
