@@ -27,6 +27,10 @@ LABEL_RUN: Final = f"{GROUP}/canary-run"
 LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_NAME: Final = "app.kubernetes.io/name"
+JOB_UID: Final = "batch.kubernetes.io/controller-uid"
+JOB_NAME: Final = "batch.kubernetes.io/job-name"
+JOB_LABELS: Final = (JOB_UID, JOB_NAME, "controller-uid", "job-name")
+"""Labels by which a Job knows its pods; the API server adds them to its template (Kubernetes documentation, "Jobs")."""
 LABEL_NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"
 """Set by the API server on every namespace; nobody can forge it."""
 

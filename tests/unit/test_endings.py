@@ -9,7 +9,6 @@ import pytest
 
 from cloister.controller import conditions, errors, status
 from cloister.controller.endings import endings, look_for_endings
-from cloister.controller.kinds import Resource
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import IN_FORCE, Ending, Outcome
 from cloister.controller.status import View
@@ -18,6 +17,7 @@ from cloister.names import key
 from cloister.render import render
 from tests.backends import backed
 from tests.edits import REMOVED, deployment
+from tests.pods import Pods
 
 Object = dict[str, Any]
 
@@ -102,21 +102,6 @@ def test_the_pods_of_a_store_are_read_where_it_has_a_backend() -> None:
     ((_, selector, namespace),) = cluster.asked
     assert namespace == "support-bot-storage"
     assert "component=checkpoints" in selector
-
-
-class Pods:
-    """A cluster that has these pods, or an error."""
-
-    def __init__(self, *pods: Object, error: errors.ApiError | None = None) -> None:
-        self.pods = list(pods)
-        self.error = error
-        self.asked: list[tuple[str, str, str]] = []
-
-    async def list(self, resource: Resource, selector: str, namespace: str) -> tuple[list[Object], str]:
-        self.asked.append((resource.plural, selector, namespace))
-        if self.error:
-            raise self.error
-        return self.pods, "1"
 
 
 def looked(cluster: Pods, ready: int, changes: Object | None = None, before: float | None = None) -> Outcome:

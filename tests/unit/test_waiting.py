@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from cloister.controller import errors
-from cloister.controller.kinds import Resource
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import Ending, Outcome
 from cloister.controller.waiting import look_for_waiting, waiting
 from cloister.facts import Facts, Settings
 from cloister.render import render
 from tests.edits import REMOVED, deployment
+from tests.pods import Pods
 
 Object = dict[str, Any]
 
@@ -55,21 +55,6 @@ def test_what_does_not_start_is_told_after_a_while(found: Object, told: tuple[st
     else:
         reason, container, message = told
         assert said == [Ending("training-1", reason, f"has been waiting for 7 minutes: {message}", container)]
-
-
-class Pods:
-    """A cluster that has these pods, or an error."""
-
-    def __init__(self, *pods: Object, error: errors.ApiError | None = None) -> None:
-        self.pods = list(pods)
-        self.error = error
-        self.asked: list[tuple[str, str, str]] = []
-
-    async def list(self, resource: Resource, selector: str, namespace: str) -> tuple[list[Object], str]:
-        self.asked.append((resource.plural, selector, namespace))
-        if self.error:
-            raise self.error
-        return self.pods, "1"
 
 
 def looked(cluster: Pods, kind: str, status: Object) -> Outcome:

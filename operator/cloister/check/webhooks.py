@@ -89,12 +89,7 @@ _CONTROLLERS: tuple[Labels, ...] = (
         "controller-revision-hash": None,
         "statefulset.kubernetes.io/pod-name": None,
     },
-    {
-        "batch.kubernetes.io/controller-uid": None,
-        "batch.kubernetes.io/job-name": None,
-        "controller-uid": None,
-        "job-name": None,
-    },
+    dict.fromkeys(names.JOB_LABELS),
 )
 """What the StatefulSet and the Job controller add."""
 _PODS: tuple[Labels, ...] = tuple(

@@ -11,7 +11,7 @@ import typer
 from cloister import names
 from cloister.cli.errors import UserError, friendly
 from cloister.cli.live import Cluster
-from cloister.cli.options import FORM, Context, Form, Kubeconfig
+from cloister.cli.options import FORM, Context, Form, Kubeconfig, check_is_file
 from cloister.cli.output import Data, console, echo, emit, table
 from cloister.sealing import Kind, SealingError, generate, generate_signing, read_any, write_secret
 from cloister.spec import LLMDeployment
@@ -49,10 +49,7 @@ def new(
     """
     key = generate_signing() if kind is Pair.ED25519 else generate(Kind(kind.value))
     with friendly(SealingError):
-        if out == Path("-"):
-            raise UserError(
-                "--out -: a secret key goes into a file that its owner alone reads, not to stdout: name one"
-            )
+        check_is_file(out, "a secret key goes into a file that its owner alone reads, not to stdout")
         write_secret(out, key)
     loss = "sign in its name" if kind is Pair.ED25519 else "read what is sealed for it"
     typer.echo(f"The secret key is in {out}. Whoever loses it can't {loss} any more.", err=True)

@@ -1,9 +1,12 @@
 """Options that several commands have, and the forms in which several of them print."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cloister.cli.errors import UserError
 
 FORM = typer.Option("-o", "--output", help="Form of the output.")
 
@@ -31,3 +34,9 @@ class Form(StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+
+
+def check_is_file(out: Path | None, why: str) -> None:
+    """`-` is standard output to other commands; where it can't be, UserError says why instead of making that file."""
+    if out == Path("-"):
+        raise UserError(f"--out -: {why}: name one")

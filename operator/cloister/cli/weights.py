@@ -11,13 +11,15 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from cloister.cli.errors import UserError, friendly
-from cloister.cli.options import FORM, TextForm
+from cloister.cli.options import FORM, TextForm, check_is_file
 from cloister.cli.output import Data, emit
 from cloister.cli.printable import printable
 from cloister.sealing import PublicKey, SealingError, parse_public, read_secrets, read_signing
 from cloister.weights import Done, WeightsError, detached, seal_file, unseal_file
 from cloister.weights import files as weights_files
 from cloister.weights.signatures import SUFFIX
+
+_WHOLE = "what is written appears only when all of it is there, in a file"
 
 Output = Annotated[TextForm, FORM]
 SignKey = Annotated[Path | None, typer.Option(help="File with an ed25519 key; the signature is written to OUT.sig.")]
@@ -32,7 +34,7 @@ def seal(
 ) -> None:
     """Seal weights for those who may open them. Interrupted, it goes on where it was when it is run again."""
     with _friendly():
-        _no_stream(out)
+        check_is_file(out, _WHOLE)
         recipients = [_public(number, text) for number, text in enumerate(to, 1)]
         signing = read_signing(sign_key) if sign_key else None
         target = out or Path(f"{file}.sealed")
@@ -59,7 +61,7 @@ def unseal(
 ) -> None:
     """Open a sealed file. Interrupted, it goes on where it was when it is run again."""
     with _friendly():
-        _no_stream(out)
+        check_is_file(out, _WHOLE)
         keys = read_secrets(key)
         with _progress("unsealing", file) as progress:
             done = unseal_file(file, out, keys, progress)
@@ -90,12 +92,6 @@ def _public(number: int, text: str) -> PublicKey:
         return parse_public(text)
     except SealingError as error:
         raise UserError(f"--to, key {number}: {error}") from None
-
-
-def _no_stream(out: Path | None) -> None:
-    """A file that is not whole is never left, and what went down a pipe could not be taken back."""
-    if out == Path("-"):
-        raise UserError("--out -: what is written appears only when all of it is there, in a file: name one")
 
 
 def _report(target: Path, done: Done, output: TextForm, signature: Path | None) -> None:

@@ -7,6 +7,8 @@ own write, which nobody else has touched.
 
 from typing import Any, Final
 
+from cloister import names
+
 ANY: Final = object()
 """Whatever value: the field belongs to the cluster."""
 
@@ -72,10 +74,7 @@ _JOB: Table = {
     "podReplacementPolicy": ("TerminatingOrFailed", "Failed"),
     "suspend": False,
     "selector.matchLabels": ANY,
-    "template.metadata.labels.batch.kubernetes.io/controller-uid": ANY,
-    "template.metadata.labels.batch.kubernetes.io/job-name": ANY,
-    "template.metadata.labels.controller-uid": ANY,
-    "template.metadata.labels.job-name": ANY,
+    **dict.fromkeys(map("template.metadata.labels.{}".format, names.JOB_LABELS), ANY),
     **_under("template.spec", _POD),
 }
 

@@ -16,6 +16,7 @@ from cloister.controller.cluster import Cluster
 from cloister.controller.kinds import POD
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import Ending, Outcome
+from cloister.controller.pods import pods_of
 from cloister.spec import LLMDeployment
 from cloister.zones import Component
 
@@ -41,14 +42,7 @@ async def look_for_endings(deployment: LLMDeployment, cluster: Cluster, observed
         server = observed.get(("StatefulSet", namespace, str(component)))
         if server is None or _all_ready(server):
             continue
-        labels = names.workload_selector(deployment.name, component)
-        selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
-        try:
-            pods, _ = await cluster.list(POD, selector, namespace)
-        except errors.ApiError as error:
-            log.warning("pods can't be read", deployment=deployment.name, error=error.message)
-        else:
-            outcome.endings += endings(pods)
+        outcome.endings += endings(await pods_of(deployment, component, cluster))
         outcome.recheck_in(_CHECK_SECONDS)
 
 

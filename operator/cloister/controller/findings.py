@@ -17,7 +17,6 @@ from cloister.zones import PLACES
 
 Object = dict[str, Any]
 
-_JOB_NAME = "batch.kubernetes.io/job-name"
 _WORDS = {
     Answer.SILENT: "silent",
     Answer.REFUSED: "refused",
@@ -131,7 +130,7 @@ def _port(probe: Probe) -> str:
 
 def _pod(pods: list[Object], job: str) -> Object | None:
     """The newest pod of a Job."""
-    made = [pod for pod in pods if pod["metadata"].get("labels", {}).get(_JOB_NAME) == job]
+    made = [pod for pod in pods if pod["metadata"].get("labels", {}).get(names.JOB_NAME) == job]
     return max(made, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
 
 
@@ -160,7 +159,7 @@ def delays(pods: list[Object], run: str) -> Iterator[str]:
     """Why canaries have not answered, as their pods tell."""
     for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"])):
         status = pod.get("status") or {}
-        name = str(pod["metadata"].get("labels", {}).get(_JOB_NAME, "")).removeprefix(f"canary-{run}-")
+        name = str(pod["metadata"].get("labels", {}).get(names.JOB_NAME, "")).removeprefix(f"canary-{run}-")
         unscheduled = [
             one.get("message", "")
             for one in status.get("conditions", ())

@@ -26,8 +26,6 @@ from cloister.zones import GATE_PORT, Zone
 Object = dict[str, Any]
 
 _MAX_CERTIFICATES = 256
-_GUARDED = frozenset({"ZT-04", "ZT-10"})
-"""Controls that admission policies enforce, whatever else the family does that reports them."""
 _FATAL = {"Conflict", "Invalid", "NotKept", "NotResized"}
 """Refusals that time does not heal."""
 
@@ -207,7 +205,7 @@ def _controls(view: View, verdicts: dict[str, Verdict]) -> list[Object]:
     lines = []
     for control in CONTROLS:
         status = verdicts[control.condition].status
-        if control.id in _GUARDED and status == "True" and view.outcome.guards != ():
+        if "ValidatingAdmissionPolicy" in control.enforced_by and status == "True" and view.outcome.guards != ():
             status = verdicts[Family.ACCESS_MINIMAL].status
         if _excepted(view, control.id):
             status = "Excepted"

@@ -20,11 +20,6 @@ Object = dict[str, Any]
 
 _FIXED = ("template", "podFailurePolicy")
 """Fields of what is rendered that a Job keeps from its beginning to its end (Kubernetes documentation, "Jobs")."""
-_JOB_UID = "batch.kubernetes.io/controller-uid"
-"""Label of a Job's pods: another of its name may have pods that are still ending."""
-_ADDED = (_JOB_UID, "batch.kubernetes.io/job-name", "controller-uid", "job-name")
-"""Labels by which a Job knows its pods, which the API server adds to the template. What we apply is ours, and what is
-ours and not applied again is taken away: so they are never applied, for no Job may lose them."""
 
 
 def finished(job: Object) -> bool:
@@ -40,7 +35,8 @@ async def has_begun(cluster: Cluster, live: Object, obj: Object) -> bool:
     if status.get("ready"):
         return True
     metadata = live["metadata"]
-    pods, _ = await cluster.list(POD, f"{_JOB_UID}={metadata['uid']}", metadata["namespace"])
+    # Another of its name may have pods that are still ending.
+    pods, _ = await cluster.list(POD, f"{names.JOB_UID}={metadata['uid']}", metadata["namespace"])
     return any((pod.get("status") or {}).get("phase", "Pending") != "Pending" for pod in pods)
 
 
@@ -48,7 +44,8 @@ def as_begun(live: Object, obj: Object) -> Object:
     """The rendered Job, but for what the live one can't change: suspending it still ends it."""
     metadata, spec, begun = obj["metadata"], obj["spec"], live["spec"]
     kept = {name: copy.deepcopy(begun[name]) for name in _FIXED if name in begun}
-    for label in _ADDED:
+    # What we apply is ours, and is taken away when it is not applied again: no Job may lose these.
+    for label in names.JOB_LABELS:
         kept["template"]["metadata"].get("labels", {}).pop(label, None)
     changing = {name: value for name, value in spec.items() if name not in _FIXED}
     written = live["metadata"].get("annotations", {}).get(names.ANNOTATION_RENDERED, "")

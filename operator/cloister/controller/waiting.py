@@ -9,11 +9,11 @@ from typing import Any
 import structlog
 
 from cloister import names
-from cloister.controller import conditions, errors
+from cloister.controller import conditions
 from cloister.controller.cluster import Cluster
-from cloister.controller.kinds import POD
 from cloister.controller.observed import Observed
 from cloister.controller.outcome import Ending, Outcome
+from cloister.controller.pods import pods_of
 from cloister.controller.unfinished import finished
 from cloister.names import key
 from cloister.spec import LLMDeployment
@@ -33,18 +33,10 @@ async def look_for_waiting(
 ) -> None:
     """Put what waits for too long into the outcome. Not knowing it spoils nothing else."""
     component = Component.TRAINING
-    namespace = names.namespace(deployment.name, component.zone)
     runs = [key(obj) for obj in rendered if obj["metadata"]["labels"].get(names.LABEL_COMPONENT) == component]
     if not any(_may_wait(observed.get(found)) for found in runs if found[0] in ("Job", "CronJob")):
         return
-    labels = names.workload_selector(deployment.name, component)
-    selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
-    try:
-        pods, _ = await cluster.list(POD, selector, namespace)
-    except errors.ApiError as error:
-        log.warning("pods can't be read", deployment=deployment.name, error=error.message)
-    else:
-        outcome.endings += waiting(pods, datetime.now(UTC))
+    outcome.endings += waiting(await pods_of(deployment, component, cluster), datetime.now(UTC))
     outcome.recheck_in(_USUAL.total_seconds())
 
 
