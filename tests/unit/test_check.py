@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cloister import guards
-from cloister.check import CHECKS, POLICIES, Reply, Result, State, run
+from cloister.check import CHECKS, Reply, Result, State, run
 from cloister.check.certmanager import DEFINITIONS, DEPLOYMENTS, ISSUER, WEBHOOKS
 from cloister.check.cluster import NODE_LEASES, NODES, POD_SECURITY, RUNTIME_CLASSES, VERSION
 from cloister.check.grants import BINDINGS, CLUSTER_BINDINGS, CLUSTER_ROLES, ZONES
@@ -18,6 +18,7 @@ from cloister.check.storage import CLASSES
 from cloister.check.storage import DEPLOYMENTS as LLMDEPLOYMENTS
 from cloister.check.webhooks import MUTATING_POLICIES, MUTATING_WEBHOOKS
 from cloister.cli.check import lines
+from cloister.guards import POLICIES
 from tests.clusters import (
     HOME,
     NOW,

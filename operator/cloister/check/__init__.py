@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from cloister.check.answer import MAY_NOT_READ, Answer, Check, Result, State, unknown
 from cloister.check.certmanager import CERT_MANAGER
 from cloister.check.cluster import CLUSTER
-from cloister.check.guards import GUARDS, POLICIES
+from cloister.check.guards import GUARDS
 from cloister.check.installation import INSTALLATION
 from cloister.check.network import NETWORK
 from cloister.check.powers import POWERS
@@ -13,7 +13,7 @@ from cloister.check.storage import STORAGE
 from cloister.check.view import Object, Probe, Reply, View
 from cloister.check.webhooks import WEBHOOKS
 
-__all__ = ["CHECKS", "POLICIES", "Answer", "Check", "Object", "Probe", "Reply", "Result", "State", "View", "run"]
+__all__ = ["CHECKS", "Answer", "Check", "Object", "Probe", "Reply", "Result", "State", "View", "run"]
 
 CHECKS: tuple[Check, ...] = (
     *CLUSTER,

@@ -8,7 +8,6 @@ from cloister.check.installation import OPERATORS, VERSION_LABEL, operators
 from cloister.check.view import Object, View, labels
 from cloister.guards import (
     BINDINGS,
-    EXEC,
     POLICIES,
     WAY_OUT,
     Digests,
@@ -16,8 +15,6 @@ from cloister.guards import (
     failing_bindings,
     failing_policies,
 )
-
-__all__ = ["BINDINGS_PATH", "EXEC", "GUARDS", "POLICIES", "POLICIES_PATH", "is_bound"]
 
 POLICIES_PATH = "apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"
 BINDINGS_PATH = "apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings"

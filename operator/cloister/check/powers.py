@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from cloister.check.answer import Answer, Check, note, ok, warning
 from cloister.check.certmanager import DEPLOYMENTS, WEBHOOKS
 from cloister.check.grants import PATHS, ZONES, Grant, Rights, grants, guarded, issuing
-from cloister.check.guards import BINDINGS_PATH, EXEC, POLICIES_PATH, is_bound
+from cloister.check.guards import BINDINGS_PATH, POLICIES_PATH, is_bound
 from cloister.check.installation import OPERATORS
 from cloister.check.view import View
+from cloister.guards import EXEC
 
 _RBAC_GROUP = "rbac.authorization.k8s.io"
 _GUARDED = "refused in zones by exec-guard, except for the break-glass group"

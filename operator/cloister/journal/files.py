@@ -25,7 +25,10 @@ SHIPPED = ".shipped"
 NEW = ".new"
 OBJECT = ".cja"
 
-_STREAM = re.compile(r"[0-9a-f]{32}")
+STREAM = re.compile(r"[0-9a-f]{32}")
+"""Id of a stream, which is the name of its folder."""
+OBJECT_NAME = re.compile(rf"([0-9]{{10}})[.][0-9a-f]{{16}}{re.escape(OBJECT)}")
+"""A segment in a store, as :func:`object_name` has it: its number is the group."""
 _NUMBER = re.compile(r"[0-9]{10}")
 
 
@@ -140,7 +143,7 @@ def segment_files(stream_directory: Path, *suffixes: str) -> list[Path]:
 
 def stream_directories(directory: Path) -> list[Path]:
     """Every stream's folder."""
-    return sorted(path for path in directory.iterdir() if _STREAM.fullmatch(path.name) and path.is_dir())
+    return sorted(path for path in directory.iterdir() if STREAM.fullmatch(path.name) and path.is_dir())
 
 
 def sealed_segments(directory: Path) -> list[Path]:

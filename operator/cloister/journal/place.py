@@ -4,9 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cloister.journal.files import OBJECT
+from cloister.journal.files import OBJECT, STREAM
 
-_STREAM = re.compile(r"[0-9a-f]{32}")
 _FILE = re.compile(r"([0-9]{10})(?:[.][0-9a-f]{16})?[.][a-z]+")
 
 
@@ -30,7 +29,7 @@ def contradiction(parts: Sequence[str], origin: str, number: int) -> str | None:
     `<stream id>/<file>`. Other names tell nothing.
     """
     *folders, file = parts or ("",)
-    if not folders or not _STREAM.fullmatch(folders[-1]):
+    if not folders or not STREAM.fullmatch(folders[-1]):
         return None
     named = _FILE.fullmatch(file)
     own = folders[-3:] if file.endswith(OBJECT) else folders[-1:]

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import re
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from xml.etree.ElementTree import Element, ParseError, XMLParser
 import aiohttp
 from yarl import URL
 
-from cloister.journal.files import OBJECT
+from cloister.journal.files import OBJECT_NAME, STREAM
 from cloister.journal.place import Place
 
 MAX_SEGMENT = 64 << 20
@@ -27,8 +26,6 @@ NEW_STREAMS_SECONDS = 120.0
 MOST_STREAMS = 256
 """Of one writer: a stream a pod is usual, and one more after a damaged volume."""
 MOST_NUMBER = 10**10
-_STREAM = re.compile(r"[0-9a-f]{32}")
-_NAME = re.compile(rf"([0-9]{{10}})[.][0-9a-f]{{16}}{re.escape(OBJECT)}")
 
 
 class StoreError(Exception):
@@ -114,7 +111,7 @@ class Store:
             found += [
                 Stream(component, name)
                 for name in names
-                if name.startswith(prefix) and _STREAM.fullmatch(name.removeprefix(prefix).rstrip("/"))
+                if name.startswith(prefix) and STREAM.fullmatch(name.removeprefix(prefix).rstrip("/"))
             ]
             token = page.findtext("{*}NextContinuationToken") or ""
             if not token or page.findtext("{*}IsTruncated") != "true":
@@ -224,5 +221,5 @@ class Store:
 
 def _number(stream: Stream, key: str) -> int | None:
     """Of the segment that has this key; None for what no writer of segments puts there."""
-    match = _NAME.fullmatch(key.removeprefix(stream.prefix)) if key.startswith(stream.prefix) else None
+    match = OBJECT_NAME.fullmatch(key.removeprefix(stream.prefix)) if key.startswith(stream.prefix) else None
     return int(match[1]) if match else None
