@@ -45,8 +45,8 @@ class Table:
         compiled = [(row, self._compiled(row.pattern)) for row in rows]
         self._rows = [(row, expression) for row, expression in compiled if not row.begins]
         self._apart = [(self._compiled(row.begins), row, expression) for row, expression in compiled if row.begins]
-        forms = [row.begins or row.pattern for row, _ in compiled]
-        self._any = self._compiled("|".join(f"(?:{form})" for form in forms))
+        self._any = self._either(row.begins or row.pattern for row, _ in compiled)
+        self._plain = self._either(row.pattern for row, _ in self._rows)
 
     def find(self, data: bytes, start: int = 0) -> list[Hit]:
         """Every value that begins at `start` or later, in order and without overlap; positions are bytes."""
@@ -81,6 +81,8 @@ class Table:
         return None
 
     def _told(self, data: bytes, start: int) -> tuple[Hit | None, int]:
+        if self._apart and not self._plain.match(data, start):  # a look at each of the rows costs as much as they are
+            return None, start
         for row, expression in self._rows:
             match = expression.match(data, start)
             if match is None:
@@ -91,6 +93,9 @@ class Table:
             if stop > begin and row.check(data[begin:stop]):
                 return Hit(begin, stop, row.rule), match.end()
         return None, start
+
+    def _either(self, forms: Iterable[str]) -> "re2._Regexp[bytes]":
+        return self._compiled("|".join(f"(?:{form})" for form in forms))
 
     def _compiled(self, pattern: str) -> "re2._Regexp[bytes]":
         return re2.compile(pattern.encode("utf-8" if self._utf8 else "latin-1"), options=options(utf8=self._utf8))
