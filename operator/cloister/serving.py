@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
+
+from cloister.exposition import CONTENT_TYPE, exposed
 
 HOST = "0.0.0.0"  # noqa: S104 - the pod's own address; network policies say who reaches it
 
@@ -34,11 +35,10 @@ def ready(unready: Unready) -> Handler:
 
 def metrics(collector: Collector) -> Handler:
     """Its figures, in Prometheus' text format; nothing about the process itself."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(collector)
+    figures = exposed(collector)
 
     async def answer(request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=figures(), headers={"Content-Type": CONTENT_TYPE})
 
     return answer
 

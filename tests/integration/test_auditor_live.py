@@ -528,9 +528,20 @@ class TestLife:
         assert auditor.health("/healthz") == 200
         assert auditor.health("/workload") == 200
         assert auditor.health("/anything") == 404
+        assert auditor.ask().status == 200
         assert auditor.metric("requests_total") > 0
         assert auditor.metric("journal_records_total") >= auditor.metric("journal_commits_total") > 0
         assert auditor.metric("recording") == 1
+
+    @pytest.mark.parametrize(
+        ("request_line", "status"),
+        [("POST /healthz", 405), ("GET /healthz?verbose", 200), ("PUT /healthz", 413), ("GET //healthz", 404)],
+    )
+    def test_nothing_but_reading_is_answered_there(self, auditor: Auditor, request_line: str, status: int) -> None:
+        length = 1 if status == 413 else 0
+        with socket.create_connection(("127.0.0.1", auditor.config["health_port"]), timeout=30) as wire:
+            wire.sendall(f"{request_line} HTTP/1.1\r\nhost: pod\r\ncontent-length: {length}\r\n\r\n".encode())
+            assert wire.recv(1000).startswith(f"HTTP/1.1 {status} ".encode())
 
     def test_a_model_server_that_is_down(self) -> None:
         with running(upstream={"kind": "http", "address": "127.0.0.1:9", "health_path": "/health"}) as auditor:

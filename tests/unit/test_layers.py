@@ -16,6 +16,7 @@ EFFECTFUL = {
     "cli",
     "controller",
     "detection",
+    "exposition",
     "jobs",
     "journal",
     "kept",

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,8 @@ def written(directory: Path, *messages: str) -> Shipper:
 
 async def shipped(shipper: Shipper) -> bool:
     """One round; whether nothing is left behind."""
-    async with shipper._session() as session:
-        return await shipper.ship(session)
+    with closing(shipper._store()) as store:
+        return await shipper.ship(store)
 
 
 async def test_what_a_volume_put_back_writes_anew_is_not_taken_for_what_it_had_shipped(tmp_path: Path) -> None:

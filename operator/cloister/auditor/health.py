@@ -2,43 +2,87 @@
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
-from aiohttp import web
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from cloister import serving, sidecar
-from cloister.auditor.behaviour import Watch
+from cloister import sidecar
+from cloister.auditor.http.downstream import Downstream
+from cloister.auditor.http.messages import Request
 from cloister.auditor.http.upstream import Pool, UpstreamError
 from cloister.auditor.recorder import Recorder
+from cloister.auditor.refusal import Refusal
 from cloister.auditor.stats import HELD_SECONDS, SECONDS, Stats
+from cloister.exposition import CONTENT_TYPE, exposed
 
+if TYPE_CHECKING:  # it brings what stores and training never need
+    from cloister.auditor.behaviour import Watch
+
+HOST = "0.0.0.0"  # noqa: S104 - the pod's own address; network policies say who reaches it
 HEALTH_SECONDS = 5
 """How long the server behind may take to say that it is well. The kubelet waits no longer, and asks again."""
 MAX_HEALTH_BYTES = 1 << 16
 """Of its answer; the rest is not read."""
+_TEXT = "text/plain; charset=utf-8"
+
+Page = tuple[int, str, bytes]
+"""(status, content type, body)."""
 
 
-async def serve_health(
-    port: int, unready: serving.Unready, pool: Pool | None, upstream: sidecar.Upstream | None
-) -> web.AppRunner:
+class Pages:
+    """What is answered to a GET, by path (a handler of `Downstream`)."""
+
+    max_body_bytes = 0
+
+    def __init__(self, pages: Mapping[str, Callable[[], Awaitable[Page]]]) -> None:
+        self._pages = pages
+
+    async def serve(self, request: Request, reply: Downstream) -> None:
+        """The page, 404 or 405."""
+        page = self._pages.get(request.target.partition("?")[0])
+        if page is None:
+            status, kind, body = 404, _TEXT, b"not here\n"
+        elif request.method != "GET":
+            status, kind, body = 405, _TEXT, b"GET is all that is answered\n"
+        else:
+            status, kind, body = await page()
+        reply.answer(status, [(b"content-type", kind.encode())], body)
+
+    async def refuse(self, request: Request, refusal: Refusal, reply: Downstream) -> None:
+        """The refusal's own status and words."""
+        reply.answer(refusal.status, [(b"content-type", _TEXT.encode())], f"{refusal.message}\n".encode())
+
+
+def health(unready: Callable[[], str | None], pool: Pool | None, upstream: sidecar.Upstream | None) -> Pages:
     """`/healthz`: the loop turns. `/readyz`: requests can be recorded. `/workload`: the server behind is up."""
 
-    async def workload(request: web.Request) -> web.Response:
-        return serving.said(await _asked(pool, upstream) if pool and upstream else None)
+    async def alive() -> Page:
+        return _said(None)
 
-    routes = [
-        web.get("/healthz", serving.alive),
-        web.get("/readyz", serving.ready(unready)),
-        web.get("/workload", workload),
-    ]
-    return await serving.listen(port, routes)
+    async def ready() -> Page:
+        return _said(unready())
+
+    async def workload() -> Page:
+        return _said(await _asked(pool, upstream) if pool and upstream else None)
+
+    return Pages({"/healthz": alive, "/readyz": ready, "/workload": workload})
 
 
-async def serve_metrics(port: int, recorder: Recorder, stats: Stats, watch: Watch | None) -> web.AppRunner:
+def metrics(recorder: Recorder, stats: Stats, watch: "Watch | None") -> Pages:
     """`/metrics`, in Prometheus' text format."""
-    return await serving.listen(port, [web.get("/metrics", serving.metrics(_Figures(recorder, stats, watch)))])
+    figures = exposed(_Figures(recorder, stats, watch))
+
+    async def page() -> Page:
+        return 200, CONTENT_TYPE, figures()
+
+    return Pages({"/metrics": page})
+
+
+def _said(reason: str | None) -> Page:
+    """200, or 503 with the reason why not."""
+    return (503 if reason else 200), _TEXT, f"{reason or 'ok'}\n".encode()
 
 
 async def _asked(pool: Pool, upstream: sidecar.Upstream) -> str | None:
@@ -65,7 +109,7 @@ async def _asked(pool: Pool, upstream: sidecar.Upstream) -> str | None:
 class _Figures(Collector):
     """The counts, when they are asked for."""
 
-    def __init__(self, recorder: Recorder, stats: Stats, watch: Watch | None) -> None:
+    def __init__(self, recorder: Recorder, stats: Stats, watch: "Watch | None") -> None:
         self._recorder, self._stats, self._watch = recorder, stats, watch
 
     def collect(self) -> Iterator[Metric]:

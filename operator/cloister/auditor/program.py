@@ -6,23 +6,17 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from cloister import __version__, sidecar
-from cloister.auditor.health import serve_health, serve_metrics
+from cloister.auditor.health import HOST, Pages, health, metrics
 from cloister.auditor.http.downstream import IDLE_SECONDS, REQUEST_SECONDS, Downstream
-from cloister.auditor.http.streamed import StreamedDownstream
 from cloister.auditor.http.upstream import Pool, UpstreamError
 from cloister.auditor.recorder import Recorder
-from cloister.auditor.s3.copies import Copies
-from cloister.auditor.s3.masked import MaskedReads
-from cloister.auditor.s3.rights import Rights
-from cloister.auditor.s3.service import Means as S3Means
-from cloister.auditor.s3.service import Service
 from cloister.auditor.shipping import Shipper
 from cloister.auditor.stats import Stats
 from cloister.journal import SCHEMA_VERSION, JournalWriter, encode, timestamp
@@ -30,6 +24,7 @@ from cloister.sealing import parse_public
 
 if TYPE_CHECKING:
     from cloister.auditor.inference import Inference
+    from cloister.auditor.stores import Stores
 
 DRAIN_SECONDS = 15
 """How long requests under way may take once the pod is told to end."""
@@ -57,6 +52,7 @@ async def run(config: sidecar.Auditor) -> None:
     writer.append(())
     recorder = Recorder(writer)
     connections: set[Downstream] = set()
+    asking: set[Downstream] = set()  # how this program is, and answered to the end
     shipper = Shipper(config.journal, stats)
     address = config.upstream.address if config.upstream else config.s3_upstream
     pool = Pool(address) if address else None
@@ -74,20 +70,17 @@ async def run(config: sidecar.Auditor) -> None:
             return "the store is not there yet"
         return inference.unready() if inference else None
 
-    async with AsyncExitStack() as stack:
-        for serving in (
-            serve_health(config.health_port, unready, pool, config.upstream),
-            serve_metrics(config.metrics_port, recorder, stats, inference.watch if inference else None),
-        ):
-            stack.push_async_callback((await serving).cleanup)
+    with ExitStack() as stack:
+        await _serve(health(unready, pool, config.upstream), config.health_port, asking, stack)
+        figures = metrics(recorder, stats, inference.watch if inference else None)
+        await _serve(figures, config.metrics_port, asking, stack)
         tasks = [
             asyncio.create_task(shipper.run()),
-            asyncio.create_task(_tick(lambda: _sweep(connections, pool, recorder, inference))),
+            asyncio.create_task(_tick(lambda: _sweep(connections | asking, pool, recorder, inference))),
         ]
         servers: list[asyncio.Server] = []
         if pool and config.serves_s3:
-            service = Service(_s3_means(config, recorder, pool, stats))
-            servers.append(await _listen_s3(config, lambda: StreamedDownstream(service, connections)))
+            servers.append(await _listen_s3(config, _stores(config, recorder, pool, stats).connection(connections)))
         elif inference and config.listen:
             servers.append(await _listen(Path(config.listen), inference.connection(connections)))
         if pool and config.upstream and config.upstream.kind == "s3":
@@ -119,6 +112,18 @@ async def _end(config: sidecar.Auditor, recorder: Recorder, shipper: Shipper, in
     _log.info("ended", everything_shipped=shipped)
 
 
+async def _serve(pages: Pages, port: int, asking: set[Downstream], stack: ExitStack) -> None:
+    """For the kubelet, or Prometheus, until the stack is unwound."""
+    server = await asyncio.get_running_loop().create_server(lambda: Downstream(pages, asking), HOST, port)
+    stack.callback(_end_serving, server, asking)
+
+
+def _end_serving(server: asyncio.Server, asking: set[Downstream]) -> None:
+    server.close()
+    for connection in list(asking):
+        connection.abort()
+
+
 async def _listen(path: Path, connection: Callable[[], Downstream]) -> asyncio.Server:
     """On the socket that the gate knows, for its user and the sockets' group."""
     _forget(path)
@@ -139,21 +144,6 @@ async def _listen_s3(config: sidecar.Auditor, connection: Callable[[], Downstrea
     assert config.s3_listen
     host, port = config.s3_listen.rsplit(":", 1)
     return await asyncio.get_running_loop().create_server(connection, host, int(port), backlog=1024)
-
-
-def _s3_means(config: sidecar.Auditor, recorder: Recorder, pool: Pool, stats: Stats) -> S3Means:
-    return S3Means(
-        recorder=recorder,
-        pool=pool,
-        rights=Rights(config.buckets),
-        stats=stats,
-        masked=MaskedReads(secrets.token_bytes(32), pool, _copies(config)),
-        caller=None if config.listen else config.identity,
-    )
-
-
-def _copies(config: sidecar.Auditor) -> Copies | None:
-    return Copies(Path(config.scratch_directory), sidecar.SCRATCH_BYTES) if config.scratch_directory else None
 
 
 async def _await_buckets(config: sidecar.Auditor, pool: Pool, there: asyncio.Event) -> None:
@@ -198,6 +188,12 @@ def _inference(
     from cloister.auditor.inference import Inference  # noqa: PLC0415  (brings what stores and training never need)
 
     return Inference(config, recorder, pool, stats, content_key)
+
+
+def _stores(config: sidecar.Auditor, recorder: Recorder, pool: Pool, stats: Stats) -> "Stores":
+    from cloister.auditor.stores import Stores  # noqa: PLC0415  (brings what a model server's auditor never needs)
+
+    return Stores(config, recorder, pool, stats)
 
 
 def _sweep(

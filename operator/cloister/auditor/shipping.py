@@ -5,12 +5,13 @@ import itertools
 import os
 import random
 import time
+from contextlib import closing
 from pathlib import Path
 
-import aiohttp
 import structlog
 
 from cloister import sidecar
+from cloister.auditor.http.upstream import Pool, UpstreamError
 from cloister.auditor.stats import Stats
 from cloister.journal import object_name, removable_segments, sealed_segments
 
@@ -20,6 +21,10 @@ LOOK_SECONDS = 2
 KEEP_SECONDS = 3600
 KEEP_BYTES = 256 << 20
 """Shipped segments stay for a while beside the journal, a second copy should the store lose its volume."""
+PUT_SECONDS = 60
+"""For 8 MiB; a store that stands still must not hold the rest up for longer."""
+MAX_ANSWER_BYTES = 1 << 16
+"""Of what the store says; a connection with more is not used again."""
 _STORED = (200, 201, 204)
 _ALREADY_THERE = 412
 """`If-None-Match: *` (RFC 9110, section 13.1.2): the answer to an earlier try was lost. Nothing is overwritten, and
@@ -45,9 +50,9 @@ class Shipper:
     async def run(self) -> None:
         """Ships until it is cancelled."""
         pause = RETRY_SECONDS[0]
-        async with self._session() as session:
+        with closing(self._store()) as store:
             while True:
-                if await self.ship(session):
+                if await self.ship(store):
                     pause = RETRY_SECONDS[0]
                     await asyncio.sleep(LOOK_SECONDS)
                 else:
@@ -57,19 +62,20 @@ class Shipper:
     async def last(self, seconds: float) -> bool:
         """At the end: what is sealed is shipped if it can be in this time; if not, it waits for the next start."""
         try:
-            async with asyncio.timeout(seconds), self._session() as session:
-                for pause in itertools.repeat(RETRY_SECONDS[0]):
-                    if await self.ship(session):
-                        return True
-                    await asyncio.sleep(pause)
+            async with asyncio.timeout(seconds):
+                with closing(self._store()) as store:
+                    for pause in itertools.repeat(RETRY_SECONDS[0]):
+                        if await self.ship(store):
+                            return True
+                        await asyncio.sleep(pause)
         except TimeoutError:
             pass
         return False
 
-    async def ship(self, session: aiohttp.ClientSession) -> bool:
+    async def ship(self, store: Pool) -> bool:
         """One round; whether nothing is left behind."""
         try:
-            error = await self._round(session)
+            error = await self._round(store)
         except OSError as broken:  # the volume's own: it may be well again
             error = f"{type(broken).__name__}: {broken}"
         if error:
@@ -81,7 +87,7 @@ class Shipper:
         self._failing = error is not None
         return error is None
 
-    async def _round(self, session: aiohttp.ClientSession) -> str | None:
+    async def _round(self, store: Pool) -> str | None:
         """What went wrong first, or None: one segment that can't be shipped holds up no other. OSError where the volume
         fails."""
         waiting = await asyncio.to_thread(sealed_segments, self._directory)
@@ -89,7 +95,7 @@ class Shipper:
         first = None
         for path in waiting:
             try:
-                error = await self._put(session, path)
+                error = await self._put(store, path)
             except _AwayError as away:
                 return first or f"{path}: {away}"
             if error:
@@ -101,33 +107,49 @@ class Shipper:
         await asyncio.to_thread(tidy, self._directory, time.time())
         return first
 
-    async def _put(self, session: aiohttp.ClientSession, path: Path) -> str | None:
+    async def _put(self, store: Pool, path: Path) -> str | None:
         """Why this segment can't be shipped, or None; _AwayError where no other could either."""
-        headers = {"If-None-Match": "*", "Content-Type": "application/octet-stream"}
         try:
             data = await asyncio.to_thread(path.read_bytes)
         except OSError as error:
             return f"{type(error).__name__}: {error.strerror}"
-        url = f"http://cloister{self._journal.path}{object_name(path, data)}"
         try:
-            async with session.put(url, data=data, headers=headers) as answer:
-                if answer.status in (*_STORED, _ALREADY_THERE):
-                    return None
-                refused = f"the store answered {answer.status}"
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _AwayError(f"{type(error).__name__}: {error}") from error
-        if 400 <= answer.status < 500 and answer.status not in _OF_THE_STORE:
+            async with asyncio.timeout(PUT_SECONDS):
+                status = await _answer(store, f"{self._journal.path}{object_name(path, data)}", data)
+        except UpstreamError as error:
+            raise _AwayError(str(error)) from error
+        except TimeoutError:
+            raise _AwayError(f"it has not answered within {PUT_SECONDS} seconds") from None
+        if status in (*_STORED, _ALREADY_THERE):
+            return None
+        refused = f"the store answered {status}"
+        if 400 <= status < 500 and status not in _OF_THE_STORE:
             return refused
         raise _AwayError(refused)
 
-    def _session(self) -> aiohttp.ClientSession:
-        # 60 seconds for 8 MiB; a store that stands still must not hold the rest up for longer.
-        return aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(self._journal.upstream.removeprefix("unix:")),
-            timeout=aiohttp.ClientTimeout(total=60, connect=5),
-            auto_decompress=False,
-            skip_auto_headers=["User-Agent", "Accept", "Accept-Encoding"],
-        )
+    def _store(self) -> Pool:
+        return Pool(self._journal.upstream)
+
+
+async def _answer(store: Pool, target: str, data: bytes) -> int:
+    """The status with which the store answers a PUT that overwrites nothing."""
+    lines = (
+        f"PUT {target} HTTP/1.1",
+        "host: cloister",
+        "if-none-match: *",
+        "content-type: application/octet-stream",
+        f"content-length: {len(data)}",
+    )
+    connection = await store.acquire()
+    try:
+        head = await connection.send("\r\n".join((*lines, "", "")).encode(), data)
+        size, ended = 0, False
+        while not ended and size <= MAX_ANSWER_BYTES:
+            said, ended = await connection.read()
+            size += len(said)
+        return head.status
+    finally:
+        connection.release()
 
 
 def tidy(directory: Path, now: float) -> None:
