@@ -177,7 +177,7 @@ def _operator(deployments: int, objects: int) -> Measured:
         identity, _ = start_operator(cluster, kubeconfig, resync_seconds="3600")
         process = psutil.Process(identity.pid)
         memory_empty = process.memory_info().rss
-        mark = cluster.audit_log.stat().st_size
+        mark = cluster.audit_mark()
         started = time.monotonic()
         _declare_only(cluster, deployments)
         if not wait_until(lambda: _converged(cluster) == deployments, _TIMEOUT):

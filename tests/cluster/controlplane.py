@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import ssl
@@ -24,6 +25,7 @@ from tests.cluster.pki import Authority, signing_key_pair
 from tests.cluster.processes import ProcessTable
 from tests.cluster.watchdog import Watchdog
 
+_BLOCK = 1 << 16
 _PORTS = ("etcd", "etcd-peer", "apiserver", "cert-manager-webhook", "cert-manager-metrics")
 
 
@@ -136,8 +138,21 @@ class ControlPlane:
         """The API server's audit log: every write request, a JSON event a line, on file before the answer."""
         return self._layout.audit_log
 
+    def audit_mark(self) -> int:
+        """This moment in the audit log, for `audit_events`: an event that is being written comes after it."""
+        with self.audit_log.open("rb") as log:
+            log.seek(0, os.SEEK_END)
+            end = log.tell()
+            while end:
+                start = max(0, end - _BLOCK)
+                log.seek(start)
+                if (found := log.read(end - start).rfind(b"\n")) >= 0:
+                    return start + found + 1
+                end = start
+        return 0
+
     def audit_events(self, after: int = 0) -> Iterator[dict[str, Any]]:
-        """The audit log's events from byte `after` on; `cluster.audit_log.stat().st_size` marks a moment."""
+        """The audit log's events from byte `after` on, as `audit_mark` told it."""
         with self.audit_log.open("rb") as log:
             log.seek(after)
             for line in log:

@@ -177,7 +177,7 @@ def _reap() -> None:
     _children[:] = [child for child in _children if child.poll() is None]
 
 
-def wait_until(condition: Callable[[], T], timeout: float) -> T:
+def wait_until(condition: Callable[[], T], timeout: float, every: float = _POLL) -> T:
     """Poll until the condition is true, or for `timeout` seconds; returns what it was last.
 
     What takes long to find out is asked less often, so that asking does not slow down what is waited for.
@@ -188,4 +188,4 @@ def wait_until(condition: Callable[[], T], timeout: float) -> T:
         found = condition()
         if found or (answered := time.monotonic()) > deadline:
             return found
-        time.sleep(max(_POLL, 2 * (answered - asked)))
+        time.sleep(max(every, 2 * (answered - asked)))

@@ -136,13 +136,13 @@ class Story(Telling):
         table = Table(title="What came of it", title_justify="left", box=None, pad_edge=False, padding=(0, 3, 0, 0))
         for column in ("zone", "namespace", "objects"):
             table.add_column(column)
-        kinds = (
-            "networkpolicies,serviceaccounts,rolebindings,certificates,configmaps,services,pvc,statefulsets,cronjobs"
-        )
+        kinds = ("networkpolicies", "serviceaccounts", "rolebindings", "certificates", "configmaps", "services", "pvc",
+                 "statefulsets", "cronjobs")  # fmt: skip
+        mine = f"cloister.dev/deployment={self.name}"
         for zone in ZONES:
             namespace = f"{self.name}-{zone}"
-            found = self.kubectl.get(kinds, "-n", namespace, "-l", f"cloister.dev/deployment={self.name}")
-            counts = Counter(item["kind"] for item in found["items"])
+            found = (self.kubectl.get(kind, "-n", namespace, "-l", mine)["items"] for kind in kinds)
+            counts = Counter(item["kind"] for items in found for item in items)
             table.add_row(zone, namespace, ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items())))
         self.console.print(table)
         self.console.print()

@@ -75,21 +75,6 @@ def test_the_model_was_started_on_the_strength_of_a_proof(life: Life) -> None:
     assert (said["status"], said["reason"]) == ("True", "Proven"), said
 
 
-def test_a_person_verifies_all_of_it(life: Life) -> None:
-    with timed("cloister verify, with canaries at every post"):
-        code, checks = verify(life)
-    assert [check for check in checks.values() if check["outcome"] == "failed"] == []
-    assert code == 0
-    for allowed in ("training -> training-data", "training -> checkpoints", "inference -> interaction-logs"):
-        assert checks[allowed]["detail"].startswith("8443 passes; ")
-    for source in ("training", "inference", "training-data", "checkpoints", "interaction-logs"):
-        for beyond in ("API server", "metadata service", "cluster DNS", "internet", "stranger"):
-            assert checks[f"{source} -> {beyond}"]["outcome"] == "holds"
-    for gate in ("training-data", "checkpoints", "interaction-logs"):
-        assert checks[f"training -> gate of {gate}"]["detail"] == "refused without a certificate"
-    assert checks[f"exec into a pod of {NAME}-inference"]["detail"] == "refused by Cloister's guards"
-
-
 def test_a_foreign_policy_is_found_by_name_and_by_what_it_does(life: Life) -> None:
     thief = Kubectl(life.node.kubeconfig_for(OPERATOR, ["system:masters"]))
     thief.apply([OPEN])
@@ -101,8 +86,6 @@ def test_a_foreign_policy_is_found_by_name_and_by_what_it_does(life: Life) -> No
     assert checks[f"no foreign policy in {NAME}-inference"]["detail"].endswith(": open")
     assert "stranger -> inference:8443: reached, must be blocked" in checks["stranger -> inference"]["detail"]
     assert checks["stranger -> checkpoints"]["outcome"] == "holds"
-    code, checks = verify(life)
-    assert (code, checks["stranger -> inference"]["outcome"]) == (0, "holds")
 
 
 @contextmanager
@@ -131,8 +114,6 @@ def test_a_missing_policy_is_found_while_nobody_repairs_it(life: Life) -> None:
     assert (checks[missing]["outcome"], checks[missing]["detail"]) == ("failed", "is missing")
     assert checks["every pair of places"]["detail"] == "the operator has not answered within 1 s: does it run?"
     assert wait_until(back, 90), "the operator that is back repairs nothing"
-    code, checks = verify(life)
-    assert (code, checks[missing]["outcome"]) == (0, "holds")
 
 
 @contextmanager
@@ -172,3 +153,21 @@ def test_a_gate_that_asks_nobody_for_a_certificate_is_found(life: Life) -> None:
     assert said == "training -> gate of checkpoints:8443: answered without a certificate, must be refused"
     assert checks["training -> gate of training-data"]["outcome"] == "holds"
     assert wait_until(lambda: "CERTIFICATE_REQUIRED" in asks(), 120), asks()
+
+
+def test_a_person_verifies_all_of_it(life: Life) -> None:
+    """After all that was spoilt above: what was found then is gone."""
+    with timed("cloister verify, with canaries at every post"):
+        code, checks = verify(life)
+    assert [check for check in checks.values() if check["outcome"] == "failed"] == []
+    assert code == 0
+    assert checks[f"{NAME}-inference/{names.DENY_ALL}"]["outcome"] == "holds"
+    assert checks["stranger -> inference"]["outcome"] == "holds"
+    for allowed in ("training -> training-data", "training -> checkpoints", "inference -> interaction-logs"):
+        assert checks[allowed]["detail"].startswith("8443 passes; ")
+    for source in ("training", "inference", "training-data", "checkpoints", "interaction-logs"):
+        for beyond in ("API server", "metadata service", "cluster DNS", "internet", "stranger"):
+            assert checks[f"{source} -> {beyond}"]["outcome"] == "holds"
+    for gate in ("training-data", "checkpoints", "interaction-logs"):
+        assert checks[f"training -> gate of {gate}"]["detail"] == "refused without a certificate"
+    assert checks[f"exec into a pod of {NAME}-inference"]["detail"] == "refused by Cloister's guards"

@@ -74,8 +74,15 @@ def records(life: Life) -> Records:
         raise RuntimeError("nobody is answered")
     last = "Was all of that written down?"
     life.ask(last)
-    assert wait_until(lambda: last in fetched(life), 180), fetched(life)[-3000:]
-    return Records(fetched(life))
+    text = ""
+
+    def recorded() -> bool:
+        nonlocal text
+        text = fetched(life)
+        return last in text
+
+    assert wait_until(recorded, 180, every=10), text[-3000:]
+    return Records(text)
 
 
 def test_it_says_who_asked_what_and_when(records: Records) -> None:
