@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from cloister.controller.addresses import CheckedResolver, ForbiddenAddressError, Reach
-from cloister.spec.document import short
+from cloister.document import short
 
 _TOTAL_SECONDS = 10.0
 _CONNECT_SECONDS = 5.0

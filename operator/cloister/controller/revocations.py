@@ -7,7 +7,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from cloister import sidecar
-from cloister.spec.document import short
+from cloister.document import short
 from cloister.spec.fields import Model
 
 MAX_BYTES = 900_000

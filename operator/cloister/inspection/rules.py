@@ -19,7 +19,7 @@ import re2
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cloister.spec.document import Document
+from cloister.document import Document
 
 MAX_BYTES = 512 * 1024
 MAX_RULES = 500

@@ -30,8 +30,12 @@ Strings = tuple[str, ...]
 Content = Literal["None", "Hash", "Redacted", "Full"]
 
 
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
+"""Built when a record is read: those who write records read none, and are to start fast."""
+
+
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = _STRICT
 
     type: Any
     time: Time
@@ -41,7 +45,7 @@ class _Model(BaseModel):
 class Verdict(BaseModel):
     """Something that was found, and what was done about it. The text in which it was found is no part of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = _STRICT
 
     kind: str
     """`prompt-injection`, `system-prompt-leak`, `sensitive-output`, `extraction`, ..."""
@@ -57,7 +61,7 @@ class Verdict(BaseModel):
 class Reason(BaseModel):
     """One part of a score."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = _STRICT
 
     signal: str
     """`rate`, `volume`, `new-country`, ... (docs/detection.md)"""
@@ -68,7 +72,7 @@ class Reason(BaseModel):
 class Risk(BaseModel):
     """How much of a caller's recent behaviour is unusual for this caller."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = _STRICT
 
     score: Size
     """The sum, of what is left of each signal by now."""
@@ -284,7 +288,7 @@ Record = Start | Stop | Request | Refusal | ReplyPart | Reply | Query | Result |
 class Line(BaseModel):
     """A line of the journal."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = _STRICT
 
     prev: Hex32
     """SHA-256 of the line before; zeros in the first."""
@@ -293,7 +297,9 @@ class Line(BaseModel):
     """From 0, over the whole stream."""
 
 
-_RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator="type")])
+_RECORD: TypeAdapter[Record] = TypeAdapter(
+    Annotated[Record, Field(discriminator="type")], config=ConfigDict(defer_build=True)
+)
 
 TYPES = ("start", "stop", "request", "refusal", "reply.part", "reply", "query", "result", "alert")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from cloister.document import Document, short
 from cloister.spec import hints
 from cloister.spec.deployment import LLMDeployment
-from cloister.spec.document import Document, short
 from cloister.spec.problems import DisagreementError, Problem
 from cloister.spec.recipient import HOW_TO_MAKE_KEYS
 from cloister.spec.unenforced import unenforced
