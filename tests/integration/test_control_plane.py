@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,6 @@ from tests.cluster.processes import ProcessTable, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
 CERT_MANAGER_USER = "system:serviceaccount:cert-manager:cert-manager"
-
-Start = Callable[[], ControlPlane]
 
 
 @pytest.fixture
@@ -191,73 +189,80 @@ def test_the_webhook_refuses_what_the_schema_lets_through(
         cluster.kubectl.apply([issuer, certificate])
 
 
-def test_cert_manager_comes_and_goes(start_control_plane: Start) -> None:
-    plane = start_control_plane()
+# --- what tests do to it ---
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """One to start and stop parts of, without cert-manager at first."""
+    with ControlPlane.start(tmp_path_factory.mktemp("own")) as plane:
+        yield plane
+
+
+def test_cert_manager_comes_and_goes(own: ControlPlane) -> None:
     with pytest.raises(KubectlError, match="the server doesn't have a resource type"):
-        plane.kubectl("get", "certificates")
+        own.kubectl("get", "certificates")
 
-    plane.install_cert_manager()
-    plane.install_cert_manager()
-    plane.kubectl.apply(_self_signed("leaf", "default"))
-    plane.kubectl("wait", "--for=condition=Ready", "certificate/leaf", "--timeout=60s")
+    own.install_cert_manager()
+    own.install_cert_manager()
+    own.kubectl.apply(_self_signed("leaf", "default"))
+    own.kubectl("wait", "--for=condition=Ready", "certificate/leaf", "--timeout=60s")
 
-    plane.uninstall_cert_manager()
-    assert not any(name.startswith("cert-manager") for name in plane.running())
-    assert "cert-manager" not in plane.kubectl(
+    own.uninstall_cert_manager()
+    assert not any(name.startswith("cert-manager") for name in own.running())
+    assert "cert-manager" not in own.kubectl(
         "get",
         "crd,namespace,clusterrole,validatingwebhookconfiguration,mutatingwebhookconfiguration",
         "-o=name",
     )
 
-    plane.install_cert_manager()
-    plane.kubectl.apply(_self_signed("again", "default"))
-    plane.kubectl("wait", "--for=condition=Ready", "certificate/again", "--timeout=60s")
-    assert "again" in plane.kubectl("get", "secrets", "-o=name")
+    own.install_cert_manager()
+    own.kubectl.apply(_self_signed("again", "default"))
+    own.kubectl("wait", "--for=condition=Ready", "certificate/again", "--timeout=60s")
+    assert "again" in own.kubectl("get", "secrets", "-o=name")
 
 
-# --- what tests do to it ---
+def test_the_api_server_restarts_with_its_data(own: ControlPlane) -> None:
+    own.kubectl("create", "configmap", "before")
+    first = own.pid("kube-apiserver")
+    own.restart_apiserver()
+    assert own.pid("kube-apiserver") != first
+    assert "configmap/before" in own.kubectl("get", "configmaps", "-o=name")
 
 
-def test_the_api_server_restarts_with_its_data(start_control_plane: Start) -> None:
-    plane = start_control_plane()
-    plane.kubectl("create", "configmap", "before")
-    first = plane.pid("kube-apiserver")
-    plane.restart_apiserver()
-    assert plane.pid("kube-apiserver") != first
-    assert "configmap/before" in plane.kubectl("get", "configmaps", "-o=name")
+def test_without_controllers_nothing_is_cleaned_up(own: ControlPlane) -> None:
+    own.kubectl("create", "namespace", "leaving")
+    own.stop_controller_manager()
+    own.kubectl("delete", "namespace", "leaving", "--wait=false")
+    assert own.kubectl.get("namespace", "leaving")["status"]["phase"] == "Terminating"
+    own.start_controller_manager()
+    own.kubectl("wait", "--for=delete", "namespace/leaving", "--timeout=60s")
+
+    own.pause_controller_manager()
+    own.kubectl("create", "namespace", "paused")
+    assert own.kubectl("get", "serviceaccounts", "-n", "paused", "-o=name") == ""
+    own.resume_controller_manager()
+    assert wait_until(lambda: bool(_items(own.kubectl, "serviceaccounts", "paused")), 60)
 
 
-def test_without_controllers_nothing_is_cleaned_up(start_control_plane: Start) -> None:
-    plane = start_control_plane()
-    plane.kubectl("create", "namespace", "leaving")
-    plane.stop_controller_manager()
-    plane.kubectl("delete", "namespace", "leaving", "--wait=false")
-    assert plane.kubectl.get("namespace", "leaving")["status"]["phase"] == "Terminating"
-    plane.start_controller_manager()
-    plane.kubectl("wait", "--for=delete", "namespace/leaving", "--timeout=60s")
-
-    plane.pause_controller_manager()
-    plane.kubectl("create", "namespace", "paused")
-    assert plane.kubectl("get", "serviceaccounts", "-n", "paused", "-o=name") == ""
-    plane.resume_controller_manager()
-    assert wait_until(lambda: bool(_items(plane.kubectl, "serviceaccounts", "paused")), 60)
-
-
-def test_a_component_that_cannot_start_says_why(start_control_plane: Start) -> None:
-    plane = start_control_plane()
-    (plane.directory / "pki" / "apiserver.key").write_text("not a key")
+def test_a_component_that_cannot_start_says_why(own: ControlPlane) -> None:
+    (key := own.directory / "pki" / "apiserver.key").rename(kept := key.with_suffix(".kept"))
+    key.write_text("not a key")
     with pytest.raises(ProcessError, match=r"(?s)kube-apiserver ended.*command failed.*in key input"):
-        plane.restart_apiserver()
+        own.restart_apiserver()
+    kept.rename(key)
+    own.restart_apiserver()
 
 
-def test_stopping_ends_every_process_and_keeps_the_logs(start_control_plane: Start) -> None:
-    plane = start_control_plane()
-    processes = list(ProcessTable(plane.directory).running().values())
+def test_stopping_ends_every_process_and_keeps_the_logs(own: ControlPlane) -> None:
+    """Last of those with that cluster."""
+    own.uninstall_cert_manager()
+    processes = list(ProcessTable(own.directory).running().values())
     assert len(processes) == 3
-    plane.stop()
-    plane.stop()
+    own.stop()
+    own.stop()
     assert not any(process.alive() for process in processes)
-    assert plane.log("kube-apiserver").stat().st_size > 0
+    assert own.log("kube-apiserver").stat().st_size > 0
 
 
 def test_it_ends_with_the_process_that_started_it_even_a_killed_one(tmp_path: Path) -> None:
