@@ -5,6 +5,7 @@ NetworkPolicies, gate rules, the map and the live proof all read what :func:`flo
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cloister import names
 from cloister.spec import Client, LLMDeployment, MaskKind, Principal, UserToken
@@ -73,7 +74,27 @@ def components(deployment: LLMDeployment) -> tuple[Component, ...]:
 
 def flows(deployment: LLMDeployment) -> tuple[Flow, ...]:
     """Every flow that may pass in this deployment, in the order of the table."""
-    return tuple(flow for rule in FLOW_TABLE for flow in _BUILDERS[rule.id](deployment, rule))
+    return _flows(_TheSame(deployment))
+
+
+@dataclass(frozen=True, eq=False)
+class _TheSame:
+    """Equal to another one of the very same deployment: a declaration never changes, and to compare two takes longer
+    than to find its flows."""
+
+    deployment: LLMDeployment
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _TheSame) and other.deployment is self.deployment
+
+    def __hash__(self) -> int:
+        return id(self.deployment)
+
+
+@lru_cache(maxsize=16)
+def _flows(of: _TheSame) -> tuple[Flow, ...]:
+    """Everything that is rendered of a deployment asks for them."""
+    return tuple(flow for rule in FLOW_TABLE for flow in _BUILDERS[rule.id](of.deployment, rule))
 
 
 def gated(deployment: LLMDeployment) -> tuple[Flow, ...]:

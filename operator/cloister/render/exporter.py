@@ -28,7 +28,6 @@ def exporter(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
     template = pod_template(
         deployment,
         component,
-        facts,
         settings,
         workload=_exporter(deployment, export, settings),
         before=[_teller(settings)],

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from cloister import names, sidecar
-from cloister.facts import Facts, Settings
+from cloister.facts import Settings
 from cloister.render.auditor import auditor_settings, reads_injection_rules, reads_revocations
-from cloister.render.gate import gate_files
-from cloister.render.gate.bootstrap import arguments
+from cloister.render.gate.bootstrap import arguments, bootstrap
 from cloister.render.meta import Object, digest
 from cloister.spec import LLMDeployment
 from cloister.zones import GATE_HEALTH_PORT, GATE_METRICS_PORT, GATE_PORT, HEALTH_PORT, METRICS_PORT, Component
@@ -30,7 +29,6 @@ _MEMORY = {"medium": "Memory", "sizeLimit": "1Mi"}
 def pod_template(
     deployment: LLMDeployment,
     component: Component,
-    facts: Facts,
     settings: Settings,
     *,
     workload: Object,
@@ -44,7 +42,7 @@ def pod_template(
             "labels": names.owner_labels(deployment.name, deployment.uid)
             | names.workload_selector(deployment.name, component)
             | {names.LABEL_ZONE: str(component.zone)},
-            "annotations": {names.ANNOTATION_CONFIG: _config_digest(deployment, component, facts)},
+            "annotations": {names.ANNOTATION_CONFIG: _config_digest(deployment, component)},
         },
         "spec": {
             "serviceAccountName": str(component),
@@ -223,12 +221,11 @@ def _gate_sockets(component: Component) -> list[str]:
     return [sidecar.ADMIN_SOCKET, sidecar.AUDITOR_SOCKET, sidecar.JOURNAL_SOCKET]
 
 
-def _config_digest(deployment: LLMDeployment, component: Component, facts: Facts) -> str:
+def _config_digest(deployment: LLMDeployment, component: Component) -> str:
     """Changes when something changes that the programs read only at their start, so that pods are replaced.
 
     Listeners, clusters and certificates are not among it: Envoy follows those files while it runs, and the auditor the
     list of revocations and the rules for prompt injection.
     """
-    bootstrap = gate_files(deployment, component, facts)["envoy.json"]
     audited = [auditor_settings(deployment, component).model_dump(mode="json")] if component.audited else []
-    return digest([bootstrap, *audited])
+    return digest([bootstrap(deployment, component), *audited])

@@ -93,7 +93,6 @@ def stores(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Itera
         template = pod_template(
             deployment,
             component,
-            facts,
             settings,
             workload=_store(deployment, component, settings),
             before=[_keeper(deployment, component, settings)],

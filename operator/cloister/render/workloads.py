@@ -60,7 +60,6 @@ def inference(deployment: LLMDeployment, facts: Facts, settings: Settings) -> It
     template = pod_template(
         deployment,
         component,
-        facts,
         settings,
         workload=workload,
         before=before,
@@ -121,7 +120,6 @@ def training(deployment: LLMDeployment, facts: Facts, settings: Settings) -> Ite
     template = pod_template(
         deployment,
         component,
-        facts,
         settings,
         workload=workload,
         volumes=[*_volumes(spec), {"name": "journal", "persistentVolumeClaim": {"claimName": "journal"}}],
