@@ -3,7 +3,8 @@
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -97,15 +98,19 @@ _tolerations = st.one_of(
 )
 
 
+_names_of_resources = st.sets(st.sampled_from(["cpu", "memory", "nvidia.com/gpu"]))
+_of_devices = st.sampled_from([("limits",), ("requests", "limits")])
+_of_others = st.sampled_from([("limits",), ("requests", "limits"), ("requests",)])
+
+
 @st.composite
 def _resources(draw: st.DrawFn) -> Raw:
     """No request beyond its limit, and of devices as many as may be used."""
     found: Raw = {"requests": {}, "limits": {}}
-    for name in draw(st.sets(st.sampled_from(["cpu", "memory", "nvidia.com/gpu"]))):
+    for name in draw(_names_of_resources):
         less, more = sorted((draw(quantities), draw(quantities)), key=lambda amount: milli(str(amount)))
         asked = more if "/" in name else less
-        kinds = draw(st.sampled_from([("limits",), ("requests", "limits"), *([] if "/" in name else [("requests",)])]))
-        for kind in kinds:
+        for kind in draw(_of_devices if "/" in name else _of_others):
             found[kind][name] = more if kind == "limits" else asked
     return {kind: amounts for kind, amounts in found.items() if amounts}
 
@@ -148,7 +153,7 @@ _guard = _optional(
 )
 
 
-def _inference(apis: list[str]) -> SearchStrategy[Raw]:
+def _inference(apis: Sequence[int]) -> SearchStrategy[Raw]:
     api = _optional(
         {
             "methods": st.lists(
@@ -300,7 +305,7 @@ def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _users(apis: list[str]) -> SearchStrategy[Raw]:
+def _users(apis: Sequence[int]) -> SearchStrategy[Raw]:
     config_map = _optional({"name": labels(), "namespace": labels()}, key=st.sampled_from(["jwks.json", "Keys_1"]))
     rule = _optional(
         {
@@ -324,7 +329,7 @@ def _users(apis: list[str]) -> SearchStrategy[Raw]:
     )
 
 
-def _identity(apis: list[str]) -> SearchStrategy[Raw]:
+def _identity(apis: Sequence[int]) -> SearchStrategy[Raw]:
     return _optional(
         {},
         trustDomain=st.sampled_from(["cluster.local", "prod.example_1.org"]),
@@ -334,31 +339,52 @@ def _identity(apis: list[str]) -> SearchStrategy[Raw]:
     )
 
 
+@cache
+def _specs(count: int) -> SearchStrategy[Raw]:
+    """With so many APIs, which are numbers. Made once: to make a strategy takes longer than to draw from it."""
+    apis = range(count)
+    return _optional(
+        {"inference": _inference(apis), "storage": _storage, "audit": _audit},
+        identity=_identity(apis),
+        training=_training,
+        metrics=_metrics,
+        access=st.lists(_access, max_size=2),
+        deletionPolicy=st.sampled_from(["Retain", "Delete"]),
+        adopt=st.just("0123abcd-0000-4000-8000-00000000abcd"),
+    )
+
+
+def _name_apis(spec: Raw, called: list[str]) -> None:
+    """Names in place of the numbers."""
+    inference = spec["inference"]
+    inference["apis"] = {called[number]: api for number, api in inference["apis"].items()}
+    rules = spec.get("identity", {}).get("users", {}).get("rules", ())
+    for one in (*inference.get("clients", ()), *rules):
+        if "apis" in one:
+            one["apis"] = [called[number] for number in one["apis"]]
+
+
+_api_names = st.lists(labels(), min_size=1, max_size=3, unique=True)
+_deployment_names = labels(40, first="abcdefghijklmnopqrstuvwxyz")
+_excused = st.sets(st.sampled_from(EXCUSABLE), max_size=2)
+
+
 @st.composite
 def raw_deployments(draw: DrawFn) -> Raw:
     """A valid resource, as it would stand in a file."""
-    apis = draw(st.lists(labels(), min_size=1, max_size=3, unique=True))
-    spec = draw(
-        _optional(
-            {"inference": _inference(apis), "storage": _storage, "audit": _audit},
-            identity=_identity(apis),
-            training=_training,
-            metrics=_metrics,
-            access=st.lists(_access, max_size=2),
-            deletionPolicy=st.sampled_from(["Retain", "Delete"]),
-            adopt=st.just("0123abcd-0000-4000-8000-00000000abcd"),
-        )
-    )
+    apis = draw(_api_names)
+    spec = draw(_specs(len(apis)))
+    _name_apis(spec, apis)
     needed = {"ZT-06"} if spec.get("identity", {}).get("users", {}).get("mfa", {}).get("required") is False else set()
     if draw(st.booleans()):  # a tag instead of a digest, as its exception allows
         spec["inference"]["image"] = "registry.example.com/server:v1"
         needed.add("ZT-04")
-    excused = sorted(needed | draw(st.sets(st.sampled_from(EXCUSABLE), max_size=2)))
+    excused = sorted(needed | draw(_excused))
     if excused:
         spec["exceptions"] = [
             {"control": control, "reason": "lab cluster", "expires": "2026-12-31"} for control in excused
         ]
-    name = draw(labels(40, first="abcdefghijklmnopqrstuvwxyz"))
+    name = draw(_deployment_names)
     return {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": name}, "spec": spec}
 
 
