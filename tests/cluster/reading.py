@@ -60,6 +60,8 @@ class Reader:
             # A list says once what its items are.
             head = dict(zip(("apiVersion", "kind"), served.head, strict=True))
             found["items"] = [head | item for item in found["items"]]
+        for one in found.get("items", [found]):
+            one["metadata"].pop("managedFields", None)  # as kubectl does, unless it is asked for them
         return found
 
     def _resource(self, name: str) -> Served:

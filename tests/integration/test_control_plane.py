@@ -46,6 +46,37 @@ def test_the_current_context_is_a_cluster_too(
     assert found.kubectl.get("namespace", "default") == control_plane.kubectl.get("namespace", "default")
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "cm kube-root-ca.crt",
+        "configmaps",
+        "configmaps -l a=b",
+        "namespaces",
+        "sa --field-selector metadata.name=default",
+    ],
+)
+def test_what_is_read_is_what_kubectl_gets(cluster: ControlPlane | ExternalCluster, namespace: str, asked: str) -> None:
+    cluster.kubectl("create", "configmap", "one", "-n", namespace)
+    cluster.kubectl("label", "configmap", "one", "a=b", "-n", namespace)
+    where = (*asked.split(), "-n", namespace)
+    assert wait_until(lambda: "kube-root-ca.crt" in cluster.kubectl("get", "cm", "-n", namespace), 60)
+    assert wait_until(lambda: cluster.kubectl("get", "sa", "-n", namespace, "-o=name") != "", 60)
+    found, expected = cluster.kubectl.get(*where), json.loads(cluster.kubectl("get", *where, "-o", "json"))
+    if "items" not in expected:
+        assert found == expected
+        return
+    mine = [item for item in found["items"] if namespace in json.dumps(item["metadata"])]
+    assert mine == [item for item in expected["items"] if namespace in json.dumps(item["metadata"])] != []
+
+
+def test_what_is_not_there_is_said_as_kubectl_says_it(cluster: ControlPlane | ExternalCluster, namespace: str) -> None:
+    with pytest.raises(KubectlError, match="NotFound"):
+        cluster.kubectl.get("configmap", "none", "-n", namespace)
+    with pytest.raises(KubectlError, match="the server doesn't have a resource type"):
+        cluster.kubectl.get("unicorns")
+
+
 def test_everything_runs(control_plane: ControlPlane) -> None:
     assert set(control_plane.running()) == {
         "etcd",
