@@ -19,7 +19,7 @@ from tests.cluster.node.pods import Pods
 from tests.cluster.processes import wait_until
 from tests.e2e.life import NAME, Life
 
-PEOPLE = 4
+PEOPLE = 6
 SHIFTS = 20
 PAUSE = 1.1
 """Seconds between two questions of one person, who may ask sixty a minute."""

@@ -538,9 +538,9 @@ class TestLife:
         [("POST /healthz", 405), ("GET /healthz?verbose", 200), ("PUT /healthz", 413), ("GET //healthz", 404)],
     )
     def test_nothing_but_reading_is_answered_there(self, auditor: Auditor, request_line: str, status: int) -> None:
-        length = 1 if status == 413 else 0
+        length = 4096 if status == 413 else 1
         with socket.create_connection(("127.0.0.1", auditor.config["health_port"]), timeout=30) as wire:
-            wire.sendall(f"{request_line} HTTP/1.1\r\nhost: pod\r\ncontent-length: {length}\r\n\r\n".encode())
+            wire.sendall(f"{request_line} HTTP/1.1\r\nhost: pod\r\ncontent-length: {length}\r\n\r\nx".encode())
             assert wire.recv(1000).startswith(f"HTTP/1.1 {status} ".encode())
 
     def test_a_model_server_that_is_down(self) -> None:

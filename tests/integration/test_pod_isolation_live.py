@@ -127,8 +127,7 @@ def test_what_loopback_offers_takes_nothing_and_tells_nothing(running: Inhabited
         for method in ("POST", "PUT", "DELETE", "PATCH")
         for path in ("/", "/metrics", CHAT, "/quitquitquit", "/drain_listeners", "/runtime_modify?a=b")
     ]
-    answers = asked(running.intrude(requests=writes))
-    assert {status for status in answers if isinstance(status, int)} <= {403, 404, 405, 413}
+    assert {status for status in asked(running.intrude(requests=writes)) if isinstance(status, int)} <= {403, 404, 405}
     admin = [
         [port, "GET", path]
         for port in (HEALTH_PORT, METRICS_PORT, GATE_HEALTH_PORT, GATE_METRICS_PORT)

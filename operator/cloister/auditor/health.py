@@ -34,7 +34,8 @@ Page = tuple[int, str, bytes]
 class Pages:
     """What is answered to a GET, by path (a handler of `Downstream`)."""
 
-    max_body_bytes = 0
+    max_body_bytes = 1 << 10
+    """Read, and thrown away."""
 
     def __init__(self, pages: Mapping[str, Callable[[], Awaitable[Page]]]) -> None:
         self._pages = pages
