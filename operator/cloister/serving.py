@@ -5,18 +5,15 @@ from collections.abc import Awaitable, Callable, Iterable
 from aiohttp import web
 from prometheus_client.registry import Collector
 
-from cloister.exposition import CONTENT_TYPE, exposed
+from cloister.exposition import CONTENT_TYPE, HOST, Unready, exposed, standing
 
-HOST = "0.0.0.0"  # noqa: S104 - the pod's own address; network policies say who reaches it
-
-Unready = Callable[[], str | None]
-"""Why it can't do its work; None when it can."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def said(reason: str | None) -> web.Response:
     """200, or 503 with the reason why not."""
-    return web.Response(status=503 if reason else 200, text=f"{reason or 'ok'}\n")
+    status, text = standing(reason)
+    return web.Response(status=status, text=text)
 
 
 async def alive(request: web.Request) -> web.Response:

@@ -20,14 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from cloister.auditor import __main__ as program
-from cloister.auditor import inference
+from cloister.auditor import inference  # noqa: F401 - loaded once, before all lives, and not when each knows its need
 from cloister.auditor.exchange import Inspector
 from cloister.auditor.http.downstream import Downstream
 from cloister.auditor.http.upstream import Connection
 from cloister.journal import files, writer
 
-LOADED = (inference,)
-"""What the program loads when it knows that it needs it: here once, before all of its lives."""
 STAGES = ("received", "validated", "appended", "synced", "forwarded", "first-byte", "event", "end")
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 _WAITED_FOR = {signal.SIGTERM, signal.SIGCHLD}

@@ -15,16 +15,13 @@ from cloister.auditor.http.upstream import Pool, UpstreamError
 from cloister.auditor.recorder import Recorder
 from cloister.auditor.refusal import Refusal
 from cloister.auditor.stats import HELD_SECONDS, SECONDS, Stats
-from cloister.exposition import CONTENT_TYPE, exposed
+from cloister.exposition import CONTENT_TYPE, Unready, exposed, standing
 
 if TYPE_CHECKING:  # it brings what stores and training never need
     from cloister.auditor.behaviour import Watch
 
-HOST = "0.0.0.0"  # noqa: S104 - the pod's own address; network policies say who reaches it
 HEALTH_SECONDS = 5
 """How long the server behind may take to say that it is well. The kubelet waits no longer, and asks again."""
-MAX_HEALTH_BYTES = 1 << 16
-"""Of its answer; the rest is not read."""
 _TEXT = "text/plain; charset=utf-8"
 
 Page = tuple[int, str, bytes]
@@ -56,7 +53,7 @@ class Pages:
         reply.answer(refusal.status, [(b"content-type", _TEXT.encode())], f"{refusal.message}\n".encode())
 
 
-def health(unready: Callable[[], str | None], pool: Pool | None, upstream: sidecar.Upstream | None) -> Pages:
+def health(unready: Unready, pool: Pool | None, upstream: sidecar.Upstream | None) -> Pages:
     """`/healthz`: the loop turns. `/readyz`: requests can be recorded. `/workload`: the server behind is up."""
 
     async def alive() -> Page:
@@ -82,8 +79,8 @@ def metrics(recorder: Recorder, stats: Stats, watch: "Watch | None") -> Pages:
 
 
 def _said(reason: str | None) -> Page:
-    """200, or 503 with the reason why not."""
-    return (503 if reason else 200), _TEXT, f"{reason or 'ok'}\n".encode()
+    status, text = standing(reason)
+    return status, _TEXT, text.encode()
 
 
 async def _asked(pool: Pool, upstream: sidecar.Upstream) -> str | None:
@@ -93,10 +90,7 @@ async def _asked(pool: Pool, upstream: sidecar.Upstream) -> str | None:
             connection = await pool.acquire()
             request = f"GET {upstream.health_path} HTTP/1.1\r\nhost: localhost\r\n\r\n"
             head = await connection.send(request.encode(), b"")
-            size, ended = 0, False
-            while not ended and size <= MAX_HEALTH_BYTES:
-                data, ended = await connection.read()
-                size += len(data)
+            await connection.finish()
     except UpstreamError as error:
         return str(error)
     except TimeoutError:

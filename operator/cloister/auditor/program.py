@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cloister import __version__, sidecar
-from cloister.auditor.health import HOST, Pages, health, metrics
+from cloister.auditor.health import Pages, health, metrics
 from cloister.auditor.http.downstream import IDLE_SECONDS, REQUEST_SECONDS, Downstream
 from cloister.auditor.http.upstream import Pool, UpstreamError
 from cloister.auditor.recorder import Recorder
 from cloister.auditor.shipping import Shipper
 from cloister.auditor.stats import Stats
+from cloister.exposition import HOST
 from cloister.journal import SCHEMA_VERSION, JournalWriter, encode, timestamp
 from cloister.sealing import parse_public
 

@@ -23,8 +23,6 @@ KEEP_BYTES = 256 << 20
 """Shipped segments stay for a while beside the journal, a second copy should the store lose its volume."""
 PUT_SECONDS = 60
 """For 8 MiB; a store that stands still must not hold the rest up for longer."""
-MAX_ANSWER_BYTES = 1 << 16
-"""Of what the store says; a connection with more is not used again."""
 _STORED = (200, 201, 204)
 _ALREADY_THERE = 412
 """`If-None-Match: *` (RFC 9110, section 13.1.2): the answer to an earlier try was lost. Nothing is overwritten, and
@@ -143,10 +141,7 @@ async def _answer(store: Pool, target: str, data: bytes) -> int:
     connection = await store.acquire()
     try:
         head = await connection.send("\r\n".join((*lines, "", "")).encode(), data)
-        size, ended = 0, False
-        while not ended and size <= MAX_ANSWER_BYTES:
-            said, ended = await connection.read()
-            size += len(said)
+        await connection.finish()
         return head.status
     finally:
         connection.release()

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 async def pods_of(deployment: LLMDeployment, component: Component, cluster: Cluster) -> list[Object]:
-    """Those of its workload. None where they can't be read: not knowing them spoils nothing else."""
+    """Those of its workload. Empty where they can't be read: not knowing them spoils nothing else."""
     labels = names.workload_selector(deployment.name, component)
     selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
     try:

@@ -46,7 +46,7 @@ class Table:
         self._rows = [(row, expression) for row, expression in compiled if not row.begins]
         self._apart = [(self._compiled(row.begins), row, expression) for row, expression in compiled if row.begins]
         self._any = self._either(row.begins or row.pattern for row, _ in compiled)
-        self._plain = self._either(row.pattern for row, _ in self._rows)
+        self._plain = self._either(row.pattern for row, _ in self._rows) if self._apart else self._any
 
     def find(self, data: bytes, start: int = 0) -> list[Hit]:
         """Every value that begins at `start` or later, in order and without overlap; positions are bytes."""

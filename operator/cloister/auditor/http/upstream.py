@@ -19,6 +19,8 @@ MAX_IDLE = 128
 MAX_BUFFERED = 256 << 10
 """Beyond it the server waits until the caller has taken some."""
 MAX_HEADER_BYTES = 64 << 10
+MAX_REST_BYTES = 64 << 10
+"""Of a body that nobody wants; a connection with more is not used again."""
 
 
 class UpstreamError(Exception):
@@ -100,6 +102,13 @@ class Connection(asyncio.Protocol):
             self._paused = False
             self._transport.resume_reading()
         return pieces, self._complete
+
+    async def finish(self) -> None:
+        """Reads what is left of a reply that nobody wants, so that the connection can be used again."""
+        size, ended = 0, False
+        while not ended and size <= MAX_REST_BYTES:
+            data, ended = await self.read()
+            size += len(data)
 
     def release(self) -> None:
         """Gives the connection back. One whose reply was not read to its end is closed, which ends the work on it."""

@@ -11,6 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from cloister import serving
+from cloister.exposition import Unready
 from cloister.journal.verify import Code
 
 
@@ -71,7 +72,7 @@ class Figures(Collector):
         )
 
 
-async def serve(health_port: int, metrics_port: int, figures: Figures, unready: serving.Unready) -> list[web.AppRunner]:
+async def serve(health_port: int, metrics_port: int, figures: Figures, unready: Unready) -> list[web.AppRunner]:
     """`/healthz`: the loop turns. `/readyz`: the journal can be read. `/metrics`."""
     health = [web.get("/healthz", serving.alive), web.get("/readyz", serving.ready(unready))]
     return [
